@@ -1,0 +1,101 @@
+"""The ASGI application: FastAPI for everything, and one route beside it that takes the raw body."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from event_server import __version__, dashboard, health, ingest
+from event_server.auth import Instructors, Writers, read_secrets
+from event_server.classroom import Overview
+from event_server.config import Config
+from event_server.events import Event
+from event_server.store import Store
+from event_server.store.sqlite import SqliteStore
+from event_server.writer import Writer
+
+
+def create_app(config: Config, store: Store | None = None) -> ASGIApp:
+    """Builds the application.
+
+    Args:
+        config: the configuration.
+        store: where events are kept; without one, in the SQLite file of the configuration.
+
+    Raises:
+        ConfigError: a file of secrets cannot be used.
+    """
+    store = store or SqliteStore(config.database_path, min_free_bytes=config.limits.min_free_bytes)
+    writer = Writer(store, max_queued_events=config.limits.max_queued_events)
+    writers = Writers(read_secrets(config.credential("writers")), config.tokenless_networks, config.trusted_proxies)
+    instructors = Instructors(read_secrets(config.credential("instructors")))
+    origins = _pattern(config.cors_origins)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await writer.start()
+        try:
+            yield
+        finally:
+            await writer.stop()
+
+    # No pages of documentation: they load their scripts from elsewhere, and a class's network may have no way out.
+    api = _Api(
+        title="Cell Monitor event server",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    api.state.config = config
+    api.state.store = store
+    api.state.writer = writer
+    api.state.instructors = instructors
+    api.include_router(health.router)
+    api.include_router(dashboard.router)
+    return CORSMiddleware(
+        _Fork(ingest.Ingest(writer, writers, config.limits, origins), api),
+        allow_origin_regex=origins.pattern,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type"],
+        max_age=3600,
+    )
+
+
+class _Fork:
+    """Sends the events' path to its own application, everything else to FastAPI."""
+
+    def __init__(self, events: ASGIApp, api: ASGIApp) -> None:
+        self._events = events
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fast = scope["type"] == "http" and scope["path"] == ingest.PATH
+        await (self._events if fast else self._api)(scope, receive, send)
+
+
+class _Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Adds what FastAPI does not know: the route beside it, and the msgspec models."""
+        if not self.openapi_schema:
+            document = super().openapi()
+            _, schemas = msgspec.json.schema_components(
+                [Event, ingest.Receipt, Overview], ref_template="#/components/schemas/{name}"
+            )
+            document["components"]["schemas"].update(schemas)
+            document["components"]["securitySchemes"]["writer"] = {"type": "http", "scheme": "bearer"}
+            document["paths"][ingest.PATH] = {"post": ingest.OPERATION}
+        return super().openapi()
+
+
+def _pattern(origins: Sequence[str]) -> re.Pattern[str]:
+    """Returns the expression that matches the origins, nothing if there are none."""
+    if "*" in origins:
+        return re.compile(".*")
+    return re.compile("|".join(re.escape(origin).replace(r":\*", "(:[0-9]+)?") for origin in origins) or "(?!)")

@@ -1,0 +1,185 @@
+"""Who needs help and who is stuck: the overview of a class, computed from its events."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from event_server.config import Classroom
+from event_server.events import EPOCH
+from event_server.store import Activity
+
+TimeRange = Literal["1h", "24h", "7d"]
+Status = Literal["help", "significant_error", "error", "active", "idle"]
+
+_MINUTE = 60_000
+_HOUR = 60 * _MINUTE
+# The range and the width of a bar of its chart, in milliseconds.
+_RANGES: dict[TimeRange, tuple[int, int]] = {
+    "1h": (_HOUR, 5 * _MINUTE),
+    "24h": (24 * _HOUR, _HOUR),
+    "7d": (7 * 24 * _HOUR, 6 * _HOUR),
+}
+_URGENCY: dict[Status, int] = {"help": 0, "significant_error": 1, "error": 2, "active": 3, "idle": 4}
+
+
+class Student(msgspec.Struct, rename="camel"):
+    """A student as the dashboard shows one."""
+
+    email_address: str
+    user_name: str | None
+    team_name: str | None
+    current_notebook: str | None
+    last_activity: str
+    status: Status
+    is_requesting_help: bool
+    cell_executions: int
+    error_count: int
+    consecutive_error_count: int
+    has_significant_error: bool
+
+
+class Metrics(msgspec.Struct, rename="camel"):
+    """The class in numbers; students, but for errors and executions."""
+
+    total_students: int = 0
+    total_active: int = 0
+    error_count: int = 0
+    significant_error_count: int = 0
+    total_executions: int = 0
+    help_count: int = 0
+
+
+class Bar(msgspec.Struct, rename="camel"):
+    """What happened from ``time`` until the next bar."""
+
+    time: str
+    execution_count: int = 0
+    error_count: int = 0
+    help_count: int = 0
+
+
+class Overview(msgspec.Struct, rename="camel"):
+    """The answer of ``GET /api/v1/dashboard/overview``."""
+
+    students: list[Student]
+    metrics: Metrics
+    activity_chart: list[Bar]
+
+
+def range_start(time_range: TimeRange, now: int) -> int:
+    """Returns where a range that ends now begins, in milliseconds since 1970."""
+    return now - _RANGES[time_range][0]
+
+
+@dataclass
+class _Record:
+    """A student's events so far."""
+
+    user_name: str | None = None
+    team_name: str | None = None
+    notebook: str | None = None
+    last_activity: int = 0
+    executions: int = 0
+    errors: int = 0
+    last_failed: bool = False
+    help_heartbeat: int | None = None
+    # Errors in a row, for each cell whose last execution failed.
+    streaks: dict[tuple[str | None, str | int | None], int] = field(default_factory=dict)
+
+
+def overview(activities: Iterable[Activity], time_range: TimeRange, now: int, rules: Classroom) -> Overview:
+    """Computes the overview.
+
+    Args:
+        activities: what happened since ``range_start``, in order.
+        time_range: the range asked for.
+        now: its end, in milliseconds since 1970.
+        rules: what counts as active, stuck or asking for help.
+    """
+    width = _RANGES[time_range][1]
+    first = range_start(time_range, now) // width * width
+    bars = [Bar(_iso(start)) for start in range(first, now + 1, width)]
+    records: defaultdict[str, _Record] = defaultdict(_Record)
+    help_lasts = rules.help_interval_seconds * rules.help_missed_intervals * 1000
+    for activity in activities:
+        bar = bars[min((activity.occurred_at - first) // width, len(bars) - 1)]
+        _take(records[activity.email_address], activity, bar, help_lasts)
+    students = [_student(email, record, now, help_lasts, rules) for email, record in records.items()]
+    students.sort(key=lambda student: (_URGENCY[student.status], student.user_name or "", student.email_address))
+    active_since = now - rules.active_seconds * 1000
+    metrics = Metrics(
+        total_students=len(students),
+        total_active=sum(record.last_activity >= active_since for record in records.values()),
+        error_count=sum(student.error_count for student in students),
+        significant_error_count=sum(student.has_significant_error for student in students),
+        total_executions=sum(student.cell_executions for student in students),
+        help_count=sum(student.is_requesting_help for student in students),
+    )
+    return Overview(students, metrics, bars)
+
+
+def _take(record: _Record, activity: Activity, bar: Bar, help_lasts: int) -> None:
+    record.user_name = activity.user_name or record.user_name
+    record.team_name = activity.team_name or record.team_name
+    record.last_activity = activity.occurred_at
+    if activity.event_type == "notebook_closed":
+        if record.notebook == activity.notebook_path:
+            record.notebook = None
+    elif activity.notebook_path:
+        record.notebook = activity.notebook_path
+    if activity.event_type == "cell_executed":
+        record.executions += 1
+        bar.execution_count += 1
+        cell = (activity.notebook_path, activity.cell_id or activity.cell_index)
+        record.last_failed = activity.has_error
+        if activity.has_error:
+            record.errors += 1
+            bar.error_count += 1
+            record.streaks[cell] = record.streaks.get(cell, 0) + 1
+        else:
+            record.streaks.pop(cell, None)
+    elif activity.event_type == "help":
+        # Heartbeats of one request count once in the chart.
+        if record.help_heartbeat is None or activity.occurred_at - record.help_heartbeat > help_lasts:
+            bar.help_count += 1
+        record.help_heartbeat = activity.occurred_at
+    elif activity.event_type == "help_stop":
+        record.help_heartbeat = None
+
+
+def _student(email: str, record: _Record, now: int, help_lasts: int, rules: Classroom) -> Student:
+    longest = max(record.streaks.values(), default=0)
+    stuck = longest >= rules.significant_errors
+    asks = record.help_heartbeat is not None and now - record.help_heartbeat <= help_lasts
+    status: Status
+    if asks:
+        status = "help"
+    elif stuck:
+        status = "significant_error"
+    elif record.last_failed:
+        status = "error"
+    elif now - record.last_activity <= rules.active_seconds * 1000:
+        status = "active"
+    else:
+        status = "idle"
+    return Student(
+        email_address=email,
+        user_name=record.user_name,
+        team_name=record.team_name,
+        current_notebook=record.notebook,
+        last_activity=_iso(record.last_activity),
+        status=status,
+        is_requesting_help=asks,
+        cell_executions=record.executions,
+        error_count=record.errors,
+        consecutive_error_count=longest,
+        has_significant_error=stuck,
+    )
+
+
+def _iso(moment: int) -> str:
+    return (EPOCH + timedelta(milliseconds=moment)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

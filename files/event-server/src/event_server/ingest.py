@@ -1,0 +1,223 @@
+"""``POST /api/v1/events``: the one route that is fast because it takes the body as it comes."""
+
+import logging
+import re
+import time
+import uuid
+from collections import Counter
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from event_server.auth import Writers
+from event_server.config import Limits
+from event_server.events import (
+    MAX_EVENTS_PER_REQUEST,
+    Batch,
+    FailedEvent,
+    NotABatchError,
+    TooManyEventsError,
+    read_batch,
+)
+from event_server.store import AppendResult, StoreUnavailableError
+from event_server.writer import Writer
+
+PATH = "/api/v1/events"
+RETRY_AFTER_SECONDS = 5
+
+_log = logging.getLogger(__name__)
+
+
+OPERATION: dict[str, Any] = {
+    "tags": ["events"],
+    "summary": "Store events",
+    "description": (
+        f"Takes a JSON array of up to {MAX_EVENTS_PER_REQUEST} events. Answered when they are durable; events that"
+        " were stored before are left out and counted as successful, those that cannot be stored are echoed."
+    ),
+    "operationId": "store_events",
+    "security": [{"writer": []}, {}],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "array",
+                    "items": {"$ref": "#/components/schemas/Event"},
+                    "maxItems": MAX_EVENTS_PER_REQUEST,
+                }
+            }
+        },
+    },
+    "responses": {
+        "202": {
+            "description": "The events are durable.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Receipt"}}},
+        },
+        "401": {"description": "A writer's token is needed."},
+        "403": {"description": "The page's origin is not one that may write."},
+        "413": {"description": "The body is too large, or holds too many events."},
+        "422": {"description": "The body is not a JSON array."},
+        "503": {
+            "description": "The events are not stored; send them again.",
+            "headers": {"Retry-After": {"schema": {"type": "integer"}}},
+        },
+    },
+}
+
+
+class BatchStats(msgspec.Struct, frozen=True):
+    """What became of the events of a request."""
+
+    batch_id: str
+    total_events: int
+    successful_events: int
+    duplicate_events: int
+    failed_events: list[FailedEvent]
+    event_types: dict[str, int]
+    processing_time_ms: float
+
+
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to a request whose events are durable."""
+
+    message: str
+    batch_stats: BatchStats | None = None
+
+
+class _ClientGoneError(Exception):
+    """The client closed the connection before its body was complete."""
+
+
+class _BodyTooLargeError(Exception):
+    """The body is over the limit."""
+
+
+class Ingest:
+    """An ASGI application that stores the events it is sent, and answers when they are durable.
+
+    Stock clients take every 4xx for success and drop what they sent: only a request that can never work gets one.
+    """
+
+    def __init__(self, writer: Writer, writers: Writers, limits: Limits, origins: re.Pattern[str]) -> None:
+        """Takes the writer to the store, who may write, how much, and from which web pages."""
+        self._writer = writer
+        self._writers = writers
+        self._limits = limits
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["method"] != "POST":
+            await _respond(send, 405, {"detail": f"{PATH} takes POST"}, allow="POST")
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if (refusal := self._refusal(headers)) is not None:
+            await _respond(send, 403, {"detail": refusal})
+            return
+        allowed, writer = self._sender(scope, headers)
+        if not allowed:
+            await _respond(send, 401, {"detail": "a writer's token is needed"}, www_authenticate="Bearer")
+            return
+        started = time.perf_counter()
+        try:
+            body = await self._body(receive)
+            batch = read_batch(
+                body,
+                received_at=time.time_ns() // 1_000_000,
+                writer=writer,
+                max_event_bytes=self._limits.max_event_bytes,
+            )
+            result = await self._writer.append(batch.valid) if batch.valid else AppendResult(0, 0)
+        except _ClientGoneError:
+            return
+        except (_BodyTooLargeError, TooManyEventsError) as error:
+            await _respond(send, 413, {"detail": str(error)})
+        except NotABatchError as error:
+            await _respond(send, 422, {"detail": str(error)})
+        except StoreUnavailableError:
+            await _respond(
+                send,
+                503,
+                {"detail": "the events are not stored; send them again"},
+                retry_after=str(RETRY_AFTER_SECONDS),
+            )
+        else:
+            await _respond(send, 202, _receipt(batch, result, time.perf_counter() - started))
+
+    def _refusal(self, headers: dict[bytes, str]) -> str | None:
+        """A page of a foreign origin must not write with its visitor's address; programs send no origin."""
+        origin = headers.get(b"origin")
+        if origin is None or self._origins.fullmatch(origin):
+            return None
+        if origin.partition("://")[2] == headers.get(b"host"):
+            return None
+        return "events are not taken from this origin"
+
+    def _sender(self, scope: Scope, headers: dict[bytes, str]) -> tuple[bool, str | None]:
+        authorization = headers.get(b"authorization")
+        if authorization is not None:
+            writer = self._writers.name_of(authorization)
+            return writer is not None, writer
+        peer = scope.get("client")
+        return self._writers.may_write_without_token(peer[0] if peer else None, headers.get(b"x-forwarded-for")), None
+
+    async def _body(self, receive: Receive) -> bytes:
+        limit = self._limits.max_body_bytes
+        chunks: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientGoneError
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            more = message.get("more_body", False)
+            # Read to its end, within reason: a client that is still sending does not see the answer.
+            if size <= limit:
+                chunks.append(chunk)
+            elif size > 8 * limit:
+                break
+            else:
+                chunks.clear()
+        if size > limit:
+            raise _BodyTooLargeError(f"the body is larger than {limit} bytes")
+        return b"".join(chunks)
+
+
+def _receipt(batch: Batch, result: AppendResult, seconds: float) -> Receipt:
+    total = len(batch.valid) + len(batch.failed)
+    if not total:
+        return Receipt("No events received")
+    if batch.failed:
+        _log.info("%d of %d events were refused", len(batch.failed), total)
+    return Receipt(
+        f"{len(batch.valid)} of {total} events accepted",
+        BatchStats(
+            batch_id=str(uuid.uuid4()),
+            total_events=total,
+            successful_events=len(batch.valid),
+            duplicate_events=result.duplicates,
+            failed_events=batch.failed,
+            event_types=Counter(event.event_type for event in batch.valid),
+            processing_time_ms=round(seconds * 1000, 3),
+        ),
+    )
+
+
+async def _respond(send: Send, status: int, content: dict[str, Any] | Receipt, **headers: str) -> None:
+    body = msgspec.json.encode(content)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                *((name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

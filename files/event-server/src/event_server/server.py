@@ -1,0 +1,62 @@
+"""Runs the application under uvicorn, and tells systemd when it answers."""
+
+import os
+import socket
+
+import uvicorn
+
+from event_server.app import create_app
+from event_server.config import Config
+from event_server.logs import configure_logging
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with the notifications of ``Type=notify``."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            notify("READY=1")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify("STOPPING=1")
+        await super().shutdown(sockets)
+
+
+def notify(state: str) -> None:
+    """Tells the service manager a state, if there is one that listens."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.connect("\0" + address[1:] if address.startswith("@") else address)
+        channel.send(state.encode())
+
+
+def serve(config: Config) -> bool:
+    """Serves until a signal ends it, then answers what it has begun.
+
+    Returns:
+        whether the server had started.
+
+    Raises:
+        ConfigError: a file of secrets cannot be used.
+    """
+    configure_logging(config.log_level)
+    server = _Server(
+        uvicorn.Config(
+            create_app(config),
+            host=config.host,
+            port=config.port,
+            loop="uvloop",
+            http="httptools",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=20,
+        )
+    )
+    server.run()
+    return server.started

@@ -1,0 +1,175 @@
+"""Group commit: one thread writes, many requests share its transactions, each is answered after its own."""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from event_server.events import StoredEvent
+from event_server.store import AppendResult, Store, StoreUnavailableError
+
+_log = logging.getLogger(__name__)
+
+# Enough to make the cost of a commit small, few enough that its latency stays in milliseconds.
+_EVENTS_PER_TRANSACTION = 4000
+
+
+class _Item(NamedTuple):
+    """What waits in the queue: events to append, or None for a check of the store."""
+
+    events: Sequence[StoredEvent] | None
+    answer: "asyncio.Future[Any]"
+
+
+class Writer:
+    """Owns the store's writing side.
+
+    Requests wait in a queue while a transaction is under way; the next one takes all of them. A queue that would grow
+    beyond ``max_queued_events``, or an answer that takes longer than ``timeout_seconds``, is a store that is
+    unavailable: the client sends its events again later, and what was stored after all is not stored twice.
+    """
+
+    def __init__(self, store: Store, *, max_queued_events: int, timeout_seconds: float = 15.0) -> None:
+        """Takes the store, which nobody else may write to."""
+        self._store = store
+        self._max_queued_events = max_queued_events
+        self._timeout_seconds = timeout_seconds
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._queued_events = 0
+        self._accepting = False
+        self._available = True
+        self._thread = threading.Thread(target=self._run, name="event-writer", daemon=True)
+
+    @property
+    def queued_events(self) -> int:
+        """How many events wait for the end of their transaction."""
+        return self._queued_events
+
+    async def start(self) -> None:
+        """Opens the store and starts the thread. A store that is away does not keep the server from starting.
+
+        Raises:
+            SchemaError: the store belongs to a newer release.
+        """
+        self._loop = asyncio.get_running_loop()
+        try:
+            await asyncio.to_thread(self._store.open)
+        except StoreUnavailableError as error:
+            self._note(error)
+        self._accepting = True
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Writes what is queued and closes the store."""
+        self._accepting = False
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    async def append(self, events: Sequence[StoredEvent]) -> AppendResult:
+        """Returns when the events are durable.
+
+        Raises:
+            StoreUnavailableError: they are not, or not yet.
+        """
+        if self._queued_events + len(events) > self._max_queued_events:
+            raise StoreUnavailableError(f"{self._queued_events} events are waiting to be written")
+        result: AppendResult = await self._request(events)
+        return result
+
+    async def check(self) -> None:
+        """Returns when the store has written a probe and read it back.
+
+        Raises:
+            StoreUnavailableError: it could not.
+        """
+        await self._request(None)
+
+    async def _request(self, events: Sequence[StoredEvent] | None) -> Any:
+        if not self._accepting:
+            raise StoreUnavailableError("the server is stopping")
+        item = _Item(events, asyncio.get_running_loop().create_future())
+        # Counted down with the answer and not here: a request that gives up still has its events in the queue.
+        self._queued_events += len(events or ())
+        self._queue.put(item)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await item.answer
+        except TimeoutError:
+            raise StoreUnavailableError(f"no answer from the store in {self._timeout_seconds:g} s") from None
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            group, running = self._next_group()
+            if appends := [item for item in group if item.events is not None]:
+                self._append(appends)
+            if checks := [item for item in group if item.events is None]:
+                self._check(checks)
+        self._store.close()
+
+    def _next_group(self) -> tuple[list[_Item], bool]:
+        """Waits for work and takes all there is, up to one transaction's worth; False when it is the last."""
+        group: list[_Item] = []
+        size = 0
+        item = self._queue.get()
+        while item is not None:
+            group.append(item)
+            size += len(item.events or ())
+            if size >= _EVENTS_PER_TRANSACTION:
+                return group, True
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return group, True
+        return group, False
+
+    def _append(self, group: list[_Item]) -> None:
+        try:
+            outcomes: Sequence[AppendResult | Exception] = self._store.append([item.events or () for item in group])
+        except StoreUnavailableError as error:
+            self._note(error)
+            outcomes = [error] * len(group)
+        except Exception as error:
+            # The events of one request must not take the others' with them.
+            if len(group) > 1:
+                for item in group:
+                    self._append([item])
+                return
+            _log.exception("events could not be stored")
+            outcomes = [error]
+        else:
+            self._note(None)
+        self._answer(group, outcomes)
+
+    def _check(self, group: list[_Item]) -> None:
+        outcome: Exception | None = None
+        try:
+            self._store.check()
+        except Exception as error:
+            outcome = error
+        self._note(outcome)
+        self._answer(group, [outcome] * len(group))
+
+    def _answer(self, group: Sequence[_Item], outcomes: Sequence[AppendResult | Exception | None]) -> None:
+        def answer() -> None:
+            for item, outcome in zip(group, outcomes, strict=True):
+                self._queued_events -= len(item.events or ())
+                if item.answer.done():
+                    continue
+                if isinstance(outcome, Exception):
+                    item.answer.set_exception(outcome)
+                else:
+                    item.answer.set_result(outcome)
+
+        self._loop.call_soon_threadsafe(answer)
+
+    def _note(self, error: Exception | None) -> None:
+        """Logs when the store goes away and when it is back, not every request between."""
+        if self._available != (error is None):
+            self._available = error is None
+            if error is None:
+                _log.warning("the store is available again")
+            else:
+                _log.error("the store is unavailable: %s", error)
