@@ -1,0 +1,100 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_FORCE_COLOR ?= $(if $(MAKE_TERMOUT),1,0)
+
+INVENTORY ?= inventories/sandbox
+PLAYBOOK := ansible-playbook -i $(INVENTORY)
+
+# Debian packages of the controller, and the ones that only tests need.
+PACKAGES := ca-certificates git iproute2 mmdebstrap nftables openssh-client python3-venv systemd-container
+TEST_PACKAGES := chromium
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: up
+up: build ## Create a throw-away host on this machine and deploy to it
+	ansible-playbook -i inventories/sandbox playbooks/sandbox.yml
+	ansible-playbook -i inventories/sandbox site.yml
+
+.PHONY: down
+down: tools ## Remove the throw-away host and every trace of it
+	ansible-playbook -i inventories/sandbox playbooks/sandbox.yml -e sandbox_host_state=absent
+
+.PHONY: deploy
+deploy: build ## Deploy to INVENTORY=inventories/single, or another
+	$(PLAYBOOK) site.yml
+
+.PHONY: build
+build: tools ## Build the release bundle
+	ansible-playbook -i localhost, playbooks/build.yml
+
+.PHONY: test
+test: lint unit molecule ## Lint, types, unit tests and the Molecule scenarios
+
+.PHONY: lint
+lint: tools files/extension/node_modules ## Linters and type checkers
+	uv lock --check --quiet
+	ruff check
+	ruff format --check
+	mypy plugins/filter tests
+	mypy files/event-server/src
+	mypy files/extension/cell_monitor
+	yamllint --strict .
+	ansible-lint --offline --profile production
+	cd files/extension && jlpm lint:check
+
+.PHONY: unit
+unit: tools files/extension/node_modules ## Unit tests
+	pytest tests/unit
+	pytest files/event-server
+	pytest files/extension
+	cd files/extension && jlpm test
+
+.PHONY: molecule
+molecule: test-packages ## Molecule scenarios, on hosts made for them
+	molecule test --all
+
+.PHONY: bench-deploy
+bench-deploy: build ## Time a deploy beside a hand-written script's
+	python benchmarks/deploy.py
+
+.PHONY: tools
+tools: .venv/.complete ## Install what the controller needs
+
+.venv/.complete: pyproject.toml uv.lock requirements-bootstrap.txt requirements.yml | packages
+	[ -x .venv/bin/python ] || python3 -m venv .venv
+	[ -x .venv/bin/uv ] || .venv/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-bootstrap.txt
+	UV_PROJECT_ENVIRONMENT=.venv uv sync --frozen --quiet
+	ansible-galaxy collection install -r requirements.yml >/dev/null
+	touch $@
+
+# $(call install_packages,names): Debian packages that are not there yet.
+define install_packages
+@missing=$$(comm -23 <(printf '%s\n' $(1) | sort) <(dpkg-query --show --showformat '$${db:Status-Status} $${Package}\n' | sed -n 's/^installed //p' | sort)); \
+[ -z "$$missing" ] || { \
+  [ "$$(id -u)" -eq 0 ] || { echo "make: these Debian packages are missing, run as root or install them:" $$missing >&2; exit 1; }; \
+  echo "Installing Debian packages:" $$missing; \
+  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install --yes --no-install-recommends $$missing >/dev/null; }
+endef
+
+.PHONY: packages
+packages:
+	$(call install_packages,$(PACKAGES))
+
+.PHONY: test-packages
+test-packages: build
+	$(call install_packages,$(TEST_PACKAGES))
+
+files/extension/node_modules: files/extension/package.json files/extension/yarn.lock | tools
+	cd files/extension && jlpm install --immutable
+	touch $@
+
+.PHONY: clean
+clean: down ## Also remove what was built; secrets in credentials/ stay
+	rm -rf build files/extension/node_modules
