@@ -32,7 +32,7 @@ def _origin(value: str) -> str:
     return value
 
 
-_AbsolutePath = Annotated[Path, AfterValidator(_absolute), Field(description="an absolute path")]
+_AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 _Networks = Annotated[
     tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
     Field(description="a list of networks in CIDR notation such as 192.168.10.0/24"),
@@ -70,9 +70,9 @@ class Config(_Section):
 
     host: Annotated[str, AfterValidator(_ip_address)] = Field(default="127.0.0.1", description="an IP address")
     port: int = Field(default=8000, ge=1024, le=65535, description="a number from 1024 to 65535")
-    database_path: _AbsolutePath
-    writers_file: _AbsolutePath | None = None
-    instructors_file: _AbsolutePath | None = None
+    database_path: _AbsolutePath = Field(description="an absolute path")
+    writers_file: _AbsolutePath | None = Field(default=None, description="an absolute path")
+    instructors_file: _AbsolutePath | None = Field(default=None, description="an absolute path")
     tokenless_networks: _Networks = ()
     trusted_proxies: _Networks = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
     cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(

@@ -22,7 +22,7 @@ class AppendResult(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """What the overview needs to know of an event. Times are milliseconds since 1970, a missing has_error is no error."""
+    """What the overview needs to know of an event. Times are milliseconds since 1970."""
 
     event_type: str
     occurred_at: int

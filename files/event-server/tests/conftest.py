@@ -1,0 +1,160 @@
+import base64
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from argon2 import PasswordHasher
+from event_server.app import create_app
+from event_server.config import Config
+from starlette.testclient import TestClient
+
+TOKEN = "a-token-of-the-class1-jupyter-host"
+PASSWORD = "correct horse ひらがな"
+WRITER = {"Authorization": f"Bearer {TOKEN}"}
+READER = {"Authorization": "Basic " + base64.b64encode(f"teacher:{PASSWORD}".encode()).decode()}
+SRC = Path(__file__).parents[1] / "src"
+# Cheap: the tests are not about argon2.
+PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def event(event_type: str = "cell_executed", *, ago: float = 0, **fields: Any) -> dict[str, Any]:
+    """An event as a stock client sends it, some seconds ago."""
+    common: dict[str, Any] = {
+        "eventId": str(uuid4()),
+        "eventType": event_type,
+        "eventTime": iso(datetime.now(UTC) - timedelta(seconds=ago)),
+        "emailAddress": "taro@example.jp",
+        "userName": "太郎",
+        "teamName": "チームA",
+        "sessionId": "11111111-1111-4111-8111-111111111111",
+        "notebookPath": "lesson/1.ipynb",
+    }
+    if event_type == "cell_executed":
+        common |= {
+            "cellId": "c1",
+            "cellIndex": 0,
+            "cellType": "code",
+            "code": "print(6*7)",
+            "executionCount": 1,
+            "hasError": False,
+            "result": "42",
+            "executionDurationMs": 12,
+        }
+    return common | fields
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> dict[str, Path]:
+    writers, instructors = tmp_path / "writers", tmp_path / "instructors"
+    writers.write_text(f"class1:{hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
+    instructors.write_text(f"teacher:{PASSWORD_HASH}\n")
+    return {"writers_file": writers, "instructors_file": instructors}
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, secrets: dict[str, Path]) -> Callable[..., Config]:
+    def make(**keys: Any) -> Config:
+        defaults: dict[str, Any] = {"database_path": tmp_path / "events.sqlite3", "limits": {"min_free_bytes": 0}}
+        return Config.model_validate(defaults | secrets | keys)
+
+    return make
+
+
+@pytest.fixture
+def make_client(make_config: Callable[..., Config]) -> Iterator[Callable[..., TestClient]]:
+    clients = []
+
+    def make(peer: str = "127.0.0.1", store: Any = None, **keys: Any) -> TestClient:
+        client = TestClient(create_app(make_config(**keys), store), client=(peer, 50000))
+        clients.append(client.__enter__())
+        return client
+
+    yield make
+    for client in clients:
+        client.__exit__()
+
+
+@pytest.fixture
+def client(make_client: Callable[..., TestClient]) -> TestClient:
+    return make_client()
+
+
+def post(client: TestClient | httpx.Client, *events: Any, **headers: str) -> httpx.Response:
+    return client.post("/api/v1/events", json=list(events), headers=WRITER | headers)
+
+
+def overview(client: TestClient | httpx.Client, time_range: str = "1h") -> Any:
+    answer = client.get("/api/v1/dashboard/overview", params={"time_range": time_range}, headers=READER)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+class Process:
+    """The server as its users meet it: a process on a port."""
+
+    def __init__(self, folder: Path, secrets: dict[str, Path], database: Path, **keys: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.database = database
+        self.log = folder / "log"
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.config = folder / "config.toml"
+        values = {"port": str(self.port), "database_path": f'"{database}"'}
+        values |= {key: f'"{path}"' for key, path in secrets.items()} | keys
+        self.config.write_text("".join(f"{key} = {value}\n" for key, value in values.items()))
+
+    def start(self, **environment: str) -> "Process":
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "event_server", "serve", "--config", str(self.config)],
+                env=os.environ | {"PYTHONPATH": str(SRC)} | environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return self
+        raise AssertionError(f"the server did not start: {self.log.read_text()}")
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(30)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+
+@pytest.fixture
+def make_process(tmp_path: Path, secrets: dict[str, Path]) -> Iterator[Callable[..., Process]]:
+    processes = []
+
+    def make(database: Path | None = None, **keys: str) -> Process:
+        processes.append(Process(tmp_path, secrets, database or tmp_path / "events.sqlite3", **keys))
+        return processes[-1]
+
+    yield make
+    for process in processes:
+        if hasattr(process, "process"):
+            process.kill()

@@ -1,0 +1,182 @@
+import http.client
+import json
+import os
+import random
+import resource
+import socket
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import PASSWORD, READER, TOKEN, WRITER, Process, event, overview, post
+
+MakeProcess = Callable[..., Process]
+
+
+def stored_ids(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return [event_id for (event_id,) in connection.execute("SELECT event_id FROM events")]
+
+
+class Load(threading.Thread):
+    """A client that posts as fast as it is answered, and remembers what was accepted."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.port = port
+        self.stopped = threading.Event()
+        self.accepted: list[str] = []
+
+    def run(self) -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            self.post(connection)
+
+    def post(self, connection: http.client.HTTPConnection) -> None:
+        while not self.stopped.is_set():
+            events = [event() for _ in range(random.choice((1, 5)))]  # noqa: S311
+            try:
+                connection.request("POST", "/api/v1/events", json.dumps(events), WRITER)
+                answer = connection.getresponse()
+                answer.read()
+            except (OSError, http.client.HTTPException):
+                return
+            if answer.status == 202:
+                self.accepted += [sent["eventId"] for sent in events]
+
+
+def test_what_was_accepted_survives_a_kill(make_process: MakeProcess) -> None:
+    process = make_process(log_level='"warning"')
+    accepted: set[str] = set()
+    deadline = time.monotonic() + 20
+    rounds = 0
+    while rounds < 20 and time.monotonic() < deadline:
+        process.start()
+        loads = [Load(process.port) for _ in range(4)]
+        for load in loads:
+            load.start()
+        time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
+        process.kill()
+        for load in loads:
+            load.stopped.set()
+            load.join(10)
+            accepted |= set(load.accepted)
+        rounds += 1
+    stored = stored_ids(process.database)
+    assert rounds >= 3
+    assert len(accepted) > 20
+    assert accepted <= set(stored)
+    assert len(stored) == len(set(stored))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:  # noqa: S603
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S603, S607
+
+
+def fill(client: httpx.Client) -> tuple[set[str], httpx.Response]:
+    """Posts until the store is full; returns the ids that were accepted and the refusal."""
+    accepted: set[str] = set()
+    for _ in range(1000):
+        events = [event(code="x" * 5000) for _ in range(20)]
+        answer = post(client, *events)
+        if answer.status_code != 202:
+            return accepted, answer
+        accepted |= {sent["eventId"] for sent in events}
+    raise AssertionError("the store did not fill")
+
+
+def recovers(client: httpx.Client, process: Process, accepted: set[str]) -> None:
+    sent = event()
+    assert post(client, sent).status_code == 202
+    assert client.get("/health").status_code == 200
+    client.close()
+    assert process.stop() in (0, -15)
+    assert sorted(stored_ids(process.database)) == sorted({*accepted, sent["eventId"]})
+
+
+def test_a_full_disk(make_process: MakeProcess, small_disk: Path) -> None:
+    process = make_process(small_disk / "events.sqlite3", limits="{min_free_bytes = 65536}").start()
+    client = httpx.Client(base_url=process.url, timeout=20)
+    accepted, refusal = fill(client)
+    assert refusal.status_code == 503
+    assert int(refusal.headers["retry-after"]) > 0
+    assert accepted
+    assert client.get("/health").status_code == 503
+    assert overview(client)["metrics"]["totalExecutions"] == len(accepted)
+    remount = ["mount", "-o", "remount,size=32m", str(small_disk)]
+    subprocess.run(remount, check=True)  # noqa: S603
+    recovers(client, process, accepted)
+
+
+def test_a_file_that_may_not_grow(make_process: MakeProcess) -> None:
+    process = make_process(limits="{min_free_bytes = 0}").start()
+    client = httpx.Client(base_url=process.url, timeout=20)
+    _, hard = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (2**20, hard))
+    accepted, refusal = fill(client)
+    assert refusal.status_code == 503
+    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    recovers(client, process, accepted)
+
+
+def test_an_end_that_is_asked_for_answers_what_was_begun(make_process: MakeProcess) -> None:
+    process = make_process().start()
+    loads = [Load(process.port) for _ in range(4)]
+    for load in loads:
+        load.start()
+    time.sleep(0.3)
+    code = process.stop()
+    for load in loads:
+        load.stopped.set()
+        load.join(10)
+    assert code in (0, -15)
+    accepted = {event_id for load in loads for event_id in load.accepted}
+    assert accepted
+    assert accepted == set(stored_ids(process.database))
+    assert not process.database.with_name(process.database.name + "-wal").exists()
+
+
+def test_the_service_manager_hears_when_it_answers(make_process: MakeProcess, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(tmp_path / "notify"))
+        channel.settimeout(10)
+        process = make_process().start(NOTIFY_SOCKET=str(tmp_path / "notify"))
+        assert channel.recv(100) == b"READY=1"
+        assert httpx.get(process.url + "/health").status_code == 200
+        process.stop()
+        assert channel.recv(100) == b"STOPPING=1"
+
+
+def test_the_log_is_json_and_holds_nobodys_data(make_process: MakeProcess) -> None:
+    process = make_process().start()
+    with httpx.Client(base_url=process.url) as client:
+        post(client, event(), event(cellIndex=-1))
+        post(client, event(), Authorization="Bearer something-else")
+        client.get("/api/v1/dashboard/overview?time_range=taro@example.jp", headers=READER)
+    process.stop()
+    log = process.log.read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert {"time", "level", "logger", "message"} <= set(lines[0])
+    assert any("1 of 2 events" in line["message"] for line in lines)
+    for private in ("taro", "太郎", "lesson", TOKEN, "something-else", PASSWORD, "127.0.0.1:5"):
+        assert private not in log
+
+
+def test_a_bad_configuration_does_not_start(make_process: MakeProcess, secrets: dict[str, Path]) -> None:
+    process = make_process()
+    secrets["writers_file"].write_text("class1:short\n")
+    with pytest.raises(AssertionError, match="The writer class1 needs the SHA-256"):
+        process.start()
+    assert process.process.returncode == 1
