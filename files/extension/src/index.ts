@@ -1,0 +1,135 @@
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { IToolbarWidgetRegistry, Notification } from '@jupyterlab/apputils';
+import { PageConfig } from '@jupyterlab/coreutils';
+import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStateDB } from '@jupyterlab/statedb';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { EventFactory, type IReporter } from './events';
+import { HelpButton } from './help';
+import { askIdentity, hubIdentity } from './identity';
+import { Monitor } from './monitor';
+import { EventQueue } from './queue';
+import { isTeamName, readSettings, whoReports, type IIdentity } from './settings';
+import { CollectorSender, DirectSender } from './transport';
+
+const PLUGIN_ID = 'cell-monitor:plugin';
+const ASKED_KEY = 'cell-monitor:asked';
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: PLUGIN_ID,
+  description: 'Reports what is run, and who asks for help, to the instructor.',
+  autoStart: true,
+  requires: [INotebookTracker, ISettingRegistry, IToolbarWidgetRegistry],
+  optional: [ITranslator, IStateDB],
+  activate
+};
+
+export default plugin;
+
+function activate(
+  app: JupyterFrontEnd,
+  tracker: INotebookTracker,
+  registry: ISettingRegistry,
+  toolbars: IToolbarWidgetRegistry,
+  translator: ITranslator | null,
+  state: IStateDB | null
+): void {
+  const trans = (translator ?? nullTranslator).load('cell_monitor');
+  let stored: ISettingRegistry.ISettings | null = null;
+  let settings = readSettings({});
+  let hubUser: IIdentity | null = null;
+
+  const reporter = (): IReporter | null => {
+    const who = stored && whoReports(settings, hubUser);
+    return who && isTeamName(settings.teamName) ? { ...who, teamName: settings.teamName } : null;
+  };
+  const queue = new EventQueue(
+    PageConfig.getOption('cellMonitorCollector') === 'true'
+      ? new CollectorSender(app.serviceManager.serverSettings)
+      : new DirectSender(() => settings),
+    undefined,
+    () => {
+      if (settings.showNotifications) {
+        Notification.warning(
+          trans.__('Some of your activity could not be sent to the instructor.')
+        );
+      }
+    }
+  );
+  const { contents, user } = app.serviceManager;
+  const monitor = new Monitor(new EventFactory(), queue, reporter, path =>
+    contents.localPath(path)
+  );
+
+  const introduce = async (): Promise<void> => {
+    const answer = await askIdentity(trans, settings);
+    if (answer && stored) {
+      await stored.set('userName', answer.userName);
+      await stored.set('emailAddress', answer.emailAddress);
+    }
+  };
+  const askOnce = async (): Promise<void> => {
+    if (!stored || whoReports(settings, hubUser) || (await state?.fetch(ASKED_KEY))) {
+      return;
+    }
+    await state?.save(ASKED_KEY, true);
+    await introduce();
+  };
+  const toggleHelp = async (panel: NotebookPanel): Promise<void> => {
+    const request = monitor.help(panel);
+    if (request.isOn) {
+      request.stop();
+      return;
+    }
+    if (stored && !whoReports(settings, hubUser)) {
+      await introduce();
+    }
+    if (reporter()) {
+      request.start();
+    } else if (stored && !isTeamName(settings.teamName)) {
+      Notification.warning(trans.__('Choose your team in the settings of Cell Monitor first.'));
+    }
+  };
+
+  const takeSettings = (source: ISettingRegistry.ISettings): void => {
+    settings = readSettings(source.composite);
+    document.body.classList.toggle('cm-mod-animated', settings.animationEnabled);
+    monitor.reporterChanged();
+    queue.wake();
+  };
+
+  const texts = {
+    label: trans.__('Help'),
+    off: trans.__('Ask the instructor for help'),
+    on: trans.__('The instructor sees that you ask for help; press again to stop')
+  };
+  toolbars.addFactory<NotebookPanel>(
+    'Notebook',
+    'cell-monitor-help',
+    panel => new HelpButton(monitor.help(panel), texts, () => void toggleHelp(panel))
+  );
+
+  NotebookActions.executionScheduled.connect((_, { notebook, cell }) =>
+    monitor.scheduled(notebook, cell)
+  );
+  NotebookActions.executed.connect((_, args) => monitor.executed(args));
+  tracker.forEach(panel => monitor.watch(panel));
+  tracker.widgetAdded.connect((_, panel) => {
+    monitor.watch(panel);
+    void ready.then(askOnce);
+  });
+  window.addEventListener('pagehide', () => queue.flush());
+  window.addEventListener('online', () => queue.wake());
+
+  const ready = (async () => {
+    hubUser = await hubIdentity(user).catch(() => null);
+    stored = await registry.load(PLUGIN_ID);
+    stored.changed.connect(takeSettings);
+    takeSettings(stored);
+    if (tracker.size > 0) {
+      await askOnce();
+    }
+  })().catch(() => undefined);
+}
