@@ -1,20 +1,12 @@
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import event, post
 from event_server import __version__
-from event_server.release import release_id
 from starlette.testclient import TestClient
-
-
-@pytest.fixture(autouse=True)
-def forget_release() -> Iterator[None]:
-    release_id.cache_clear()
-    yield
-    release_id.cache_clear()
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/v1/health"])
@@ -31,11 +23,14 @@ def test_healthy(client: TestClient, path: str) -> None:
     assert "example.jp" not in answer.text
 
 
-def test_the_release_is_the_folder_it_runs_from(
-    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_release_is_the_one_it_was_started_from(
+    make_client: Callable[..., TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "release.json").write_text(json.dumps({"release": "1.2.0-1a2b3c4d"}))
+    path = tmp_path / "release.json"
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    path.write_text(json.dumps({"release": "1.2.0-1a2b3c4d"}))
+    client = make_client()
+    path.write_text(json.dumps({"release": "1.3.0-5e6f7a8b"}))
     assert client.get("/health").json()["details"]["release"] == "1.2.0-1a2b3c4d"
 
 

@@ -64,6 +64,14 @@ def test_limits(make_client: MakeClient) -> None:
     assert client.post("/api/v1/events", content=b" " * 2**20, headers=WRITER).status_code == 413
 
 
+def test_too_much_at_once_is_for_later(make_client: MakeClient) -> None:
+    client = make_client(limits={"min_free_bytes": 0, "max_held_bytes": 2**20})
+    large = event(code="x" * 600_000)
+    assert post(client, large).status_code == 202
+    assert post(client, large, event(code="x" * 600_000)).status_code == 503
+    assert post(client, large).status_code == 202
+
+
 def test_another_method(client: TestClient) -> None:
     answer = client.get("/api/v1/events")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

@@ -15,6 +15,7 @@ from event_server.auth import Instructors, Writers, read_secrets
 from event_server.classroom import Overview
 from event_server.config import Config
 from event_server.events import Event
+from event_server.release import release_id
 from event_server.store import Store
 from event_server.store.sqlite import SqliteStore
 from event_server.writer import Writer
@@ -57,6 +58,8 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.store = store
     api.state.writer = writer
     api.state.instructors = instructors
+    # Now and not when asked: after a switch of releases an old process must not answer for the new one.
+    api.state.release = release_id()
     api.include_router(health.router)
     api.include_router(dashboard.router)
     return CORSMiddleware(

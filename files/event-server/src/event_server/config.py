@@ -52,6 +52,9 @@ class Limits(_Section):
     max_event_bytes: int = Field(
         default=2**20, ge=2**12, le=2**28, description="a number of bytes from 4096 to 268435456"
     )
+    max_held_bytes: int = Field(
+        default=128 * 2**20, ge=2**20, le=2**36, description="a number of bytes from 1048576 to 68719476736"
+    )
     max_queued_events: int = Field(default=20_000, ge=200, le=1_000_000, description="a number from 200 to 1000000")
     min_free_bytes: int = Field(default=16 * 2**20, ge=0, description="a number of bytes from 0")
 

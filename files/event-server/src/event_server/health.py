@@ -9,7 +9,6 @@ from fastapi.responses import JSONResponse
 
 from event_server import __version__
 from event_server.ingest import RETRY_AFTER_SECONDS
-from event_server.release import release_id
 from event_server.store import StoreUnavailableError
 from event_server.writer import Writer
 
@@ -40,7 +39,7 @@ async def health(request: Request) -> JSONResponse:
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "services": {"store": store},
         "details": {
-            "release": release_id(),
+            "release": request.app.state.release,
             "version": __version__,
             "uptime_seconds": round(time.monotonic() - _started, 1),
             "queued_events": writer.queued_events,

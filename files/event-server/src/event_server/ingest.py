@@ -5,6 +5,8 @@ import re
 import time
 import uuid
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -106,6 +108,7 @@ class Ingest:
         self._writers = writers
         self._limits = limits
         self._origins = origins
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -122,14 +125,14 @@ class Ingest:
             return
         started = time.perf_counter()
         try:
-            body = await self._body(receive)
-            batch = read_batch(
-                body,
-                received_at=time.time_ns() // 1_000_000,
-                writer=writer,
-                max_event_bytes=self._limits.max_event_bytes,
-            )
-            result = await self._writer.append(batch.valid) if batch.valid else AppendResult(0, 0)
+            async with self._body(receive) as body:
+                batch = read_batch(
+                    body,
+                    received_at=time.time_ns() // 1_000_000,
+                    writer=writer,
+                    max_event_bytes=self._limits.max_event_bytes,
+                )
+                result = await self._writer.append(batch.valid) if batch.valid else AppendResult(0, 0)
         except _ClientGoneError:
             return
         except (_BodyTooLargeError, TooManyEventsError) as error:
@@ -163,28 +166,37 @@ class Ingest:
         peer = scope.get("client")
         return self._writers.may_write_without_token(peer[0] if peer else None, headers.get(b"x-forwarded-for")), None
 
-    async def _body(self, receive: Receive) -> bytes:
+    @asynccontextmanager
+    async def _body(self, receive: Receive) -> AsyncIterator[bytes]:
+        """Holds a request's body, and answers for the memory that all of them take."""
         limit = self._limits.max_body_bytes
         chunks: list[bytes] = []
-        size = 0
+        size = held = 0
         more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _ClientGoneError
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            more = message.get("more_body", False)
-            # Read to its end, within reason: a client that is still sending does not see the answer.
-            if size <= limit:
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _ClientGoneError
+                chunk = message.get("body", b"")
+                more = message.get("more_body", False)
+                size += len(chunk)
+                # Read to its end, within reason: a client that is still sending does not see the answer.
+                if size > limit:
+                    chunks.clear()
+                    if size > 8 * limit:
+                        break
+                    continue
                 chunks.append(chunk)
-            elif size > 8 * limit:
-                break
-            else:
-                chunks.clear()
-        if size > limit:
-            raise _BodyTooLargeError(f"the body is larger than {limit} bytes")
-        return b"".join(chunks)
+                held += len(chunk)
+                self._held_bytes += len(chunk)
+                if self._held_bytes > self._limits.max_held_bytes:
+                    raise StoreUnavailableError("too much is being received at once")
+            if size > limit:
+                raise _BodyTooLargeError(f"the body is larger than {limit} bytes")
+            yield b"".join(chunks)
+        finally:
+            self._held_bytes -= held
 
 
 def _receipt(batch: Batch, result: AppendResult, seconds: float) -> Receipt:
