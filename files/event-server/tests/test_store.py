@@ -1,4 +1,5 @@
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,10 +17,11 @@ def row(event_id: str, occurred_at: int = 1000) -> StoredEvent:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(tmp_path / "events 1#.sqlite3")
     store.open()
-    return store
+    yield store
+    store.close()
 
 
 def test_each_request_has_its_result(store: SqliteStore) -> None:
@@ -61,6 +63,7 @@ def test_check_fails_before_the_disk_is_full(tmp_path: Path) -> None:
     store.open()
     with pytest.raises(StoreUnavailableError, match="bytes are free"):
         store.check()
+    store.close()
 
 
 def test_a_locked_store_is_unavailable(store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
