@@ -10,8 +10,8 @@ INVENTORY ?= inventories/sandbox
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
 
 # Debian packages of the controller, and the ones that only tests need.
-PACKAGES := ca-certificates git iproute2 mmdebstrap nftables openssh-client python3-venv systemd-container
-TEST_PACKAGES := chromium
+PACKAGES := ca-certificates debian-archive-keyring e2fsprogs git iproute2 mmdebstrap nftables openssh-client python3-venv systemd-container
+TEST_PACKAGES := chromium libnss3-tools
 
 .PHONY: help
 help: ## Show this list

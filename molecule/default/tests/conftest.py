@@ -1,0 +1,128 @@
+"""What the checks share: where a host is, its secrets, and the certificate authority that browsers trust."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from testinfra.host import Host
+
+PROJECT = Path(__file__).parents[3]
+CREDENTIALS = PROJECT / "credentials" / "molecule"
+SSH_CONFIG = PROJECT / "build" / "sandbox" / "inventories" / "molecule" / "ssh_config"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A deployed host as its users meet it: an address, the passwords and tokens, TLS that has to be valid."""
+
+    name: str
+    address: str
+
+    @property
+    def url(self) -> str:
+        """Root of the site, without a trailing slash."""
+        return f"https://{self.address}"
+
+    @property
+    def password(self) -> str:
+        """Password of JupyterLab's login page."""
+        return (CREDENTIALS / "jupyterlab_password").read_text().strip()
+
+    @property
+    def token(self) -> str:
+        """Token that this host's JupyterLab writes events with."""
+        return (CREDENTIALS / "writers" / self.name).read_text().strip()
+
+    @property
+    def instructor(self) -> tuple[str, str]:
+        """Login of the instructor."""
+        return "instructor", (CREDENTIALS / "instructor_password").read_text().strip()
+
+    def client(self, **options: Any) -> httpx.Client:
+        """An HTTP client that trusts the local certificate authority and nothing else."""
+        import ssl
+
+        context = ssl.create_default_context(cafile=str(CREDENTIALS / "tls" / "ca.crt"))
+        return httpx.Client(base_url=self.url, verify=context, trust_env=False, timeout=30, **options)
+
+    def overview(self, time_range: str = "1h") -> Any:
+        """The instructor's overview."""
+        with self.client(auth=self.instructor) as client:
+            answer = client.get("/api/v1/dashboard/overview", params={"time_range": time_range})
+            answer.raise_for_status()
+            return answer.json()
+
+    def student(self, email: str) -> dict[str, Any] | None:
+        """One student of the overview, or None."""
+        return next((s for s in self.overview()["students"] if s["emailAddress"] == email), None)
+
+
+@pytest.fixture(scope="module")
+def server(host: Host) -> Iterator[Server]:
+    """The host under test; its journal is shown when a check of its module failed."""
+    name = host.backend.hostname
+    answer = subprocess.run(["ssh", "-F", SSH_CONFIG, "-G", name], check=True, capture_output=True, text=True).stdout
+    settings = dict(line.split(" ", 1) for line in answer.splitlines() if " " in line)
+    yield Server(name, settings["hostname"])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Add the host's journal to the report of a check that failed."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    host = getattr(item, "funcargs", {}).get("host")
+    if report.when == "call" and report.failed and host is not None:
+        journal = host.run("journalctl --no-pager --lines 60 -u jupyterlab -u event-server -u nginx").stdout
+        report.sections.append((f"journal of {host.backend.hostname}", journal))
+
+
+def event(email: str, **fields: Any) -> dict[str, Any]:
+    """An event as a client sends it."""
+    return {
+        "eventId": str(uuid.uuid4()),
+        "eventType": "cell_executed",
+        "eventTime": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "emailAddress": email,
+        "userName": "山田 花子",
+        "teamName": "チームB",
+        "sessionId": str(uuid.uuid4()),
+        "notebookPath": "lesson/01.ipynb",
+        "cellId": "c1",
+        "cellType": "code",
+        "code": "print(6*7)",
+        "executionCount": 1,
+        "hasError": False,
+        "result": "42",
+        "executionDurationMs": 3,
+    } | fields
+
+
+def ansible_playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a playbook of the project on the scenario's hosts."""
+    # Molecule's own settings, such as its inventory, are not for this run.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
+    return subprocess.run(
+        ["ansible-playbook", "--inventory", "inventories/molecule", *arguments],
+        cwd=PROJECT,
+        env=environment | {"ANSIBLE_NOCOLOR": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def manifest() -> Any:
+    """The manifest of the bundle that was deployed."""
+    return json.loads((PROJECT / "build" / "bundles" / "current" / "manifest.json").read_text())

@@ -1,0 +1,68 @@
+"""Wrong input stops the play before anything changes, with one sentence: the variable, its value, what is allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, ansible_playbook
+from testinfra.host import Host
+
+CASES = [
+    ({"jupyterlab_team_name": "チーム0"}, ["jupyterlab_team_name is チーム0", "チームA to チームZ"]),
+    ({"jupyterlab_port": 70000}, ["jupyterlab_port is 70000", "1024 to 65535"]),
+    ({"event_server_port": 0}, ["event_server_port is 0", "1024 to 65535"]),
+    ({"event_server_tokenless_networks": ["192.168.0.0/33"]}, ["event_server_tokenless_networks", "192.168.0.0/33"]),
+    ({"web_proxy_https_port": 0}, ["web_proxy_https_port is 0", "65535"]),
+    ({"release_bundle": "/nowhere"}, ["release_bundle is /nowhere", "make build"]),
+]
+
+
+def refused(*arguments: str) -> str:
+    """Run site.yml, check that it stopped without a change, and return what it said."""
+    run = ansible_playbook("site.yml", *arguments)
+    assert run.returncode != 0, run.stdout
+    recap = run.stdout.partition("PLAY RECAP")[2]
+    assert re.findall(r"changed=(\d+)", recap)
+    assert set(re.findall(r"changed=(\d+)", recap)) == {"0"}, recap
+    # Ansible folds long messages.
+    return re.sub(r"\s+", " ", run.stdout)
+
+
+@pytest.mark.parametrize(("variables", "sentence"), CASES, ids=[next(iter(v)) for v, _ in CASES])
+def test_wrong_value(variables: dict[str, object], sentence: list[str]) -> None:
+    output = refused("--extra-vars", json.dumps(variables))
+    for part in sentence:
+        assert part in output
+
+
+def test_damaged_bundle(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(PROJECT / "build" / "bundles" / "current", bundle, copy_function=_link)
+    archive = next(bundle.glob("event-server-*.tar"))
+    content = archive.read_bytes()
+    archive.unlink()
+    archive.write_bytes(content[:-1] + b"x")
+    output = refused("--extra-vars", f"release_bundle={bundle}")
+    assert f"release_bundle is {bundle}" in output
+    assert archive.name in output
+    assert "SHA256SUMS" in output
+
+
+def _link(source: str, target: str) -> None:
+    Path(target).hardlink_to(Path(source).resolve())
+
+
+def test_a_host_that_is_not_debian(host: Host) -> None:
+    name = host.backend.hostname
+    host.run_test("cp --dereference /etc/os-release /tmp/os-release && rm /etc/os-release && mv /etc/debian_version /tmp/")
+    host.run_test("sed 's/^ID=.*/ID=ubuntu/; s/Debian/Ubuntu/g' /tmp/os-release > /etc/os-release")
+    try:
+        output = refused("--limit", name)
+    finally:
+        host.run_test("ln --symbolic --force ../usr/lib/os-release /etc/os-release && mv /tmp/debian_version /etc/")
+    assert f"{name} runs Ubuntu" in output
+    assert "allowed are Debian 12 and 13" in output

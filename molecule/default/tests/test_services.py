@@ -1,0 +1,75 @@
+"""The services on the host: confined, answering for their release, coming back by themselves."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from conftest import Server, event, manifest
+from testinfra.host import Host
+
+EXPOSURE = {"event-server": 2.5, "jupyterlab": 4.0}
+
+
+@pytest.mark.parametrize("unit", EXPOSURE)
+def test_the_unit_is_confined(host: Host, unit: str) -> None:
+    report = host.check_output("systemd-analyze security --no-pager %s", f"{unit}.service")
+    exposure = float(report.rpartition("Overall exposure level for")[2].split(":")[1].split()[0])
+    assert exposure <= EXPOSURE[unit]
+
+
+def test_the_services_answer_for_the_release_of_the_bundle(server: Server, host: Host) -> None:
+    releases = {name: application["release"] for name, application in manifest()["applications"].items()}
+    with server.client() as client:
+        assert client.get("/health").json()["details"]["release"] == releases["event-server"]
+        assert client.get("/cell-monitor/health").json()["release"] == releases["jupyterlab"]
+    kernelspec = host.file("/opt/jupyter-kernel/current/share/jupyter/kernels/python3/kernel.json").content_string
+    assert releases["kernel"] in kernelspec
+
+
+def test_only_the_proxy_and_ssh_listen_to_the_network(host: Host) -> None:
+    sockets = [line.split()[3] for line in host.check_output("ss -Htln").splitlines()]
+    outside = {s.rpartition(":")[2] for s in sockets if not s.startswith(("127.", "[::1]"))}
+    assert outside == {"22", "80", "443"}
+
+
+def test_secrets_are_for_their_service_alone(server: Server, host: Host) -> None:
+    for path in ("/etc/event-server/writers", "/etc/event-server/instructors", "/etc/jupyterlab/event-server-token"):
+        assert (host.file(path).user, host.file(path).mode) == ("root", 0o600)
+    visible = host.check_output("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; journalctl --no-pager")
+    for secret in (server.token, server.password, server.instructor[1]):
+        assert secret not in visible
+
+
+def test_acknowledged_events_survive_a_kill(server: Server, host: Host) -> None:
+    email = f"killed@{server.name}.example.com"
+    with server.client(headers={"Authorization": f"Bearer {server.token}"}) as client:
+        assert client.post("/api/v1/events", json=[event(email)]).status_code == 202
+        host.run_test("systemctl kill --signal=KILL event-server")
+        answer = _retry(lambda: client.post("/api/v1/events", json=[event(email)]).status_code == 202)
+    assert answer
+    student = server.student(email)
+    assert student is not None
+    assert student["cellExecutions"] == 2
+
+
+def test_jupyterlab_comes_back_after_a_kill(server: Server, host: Host) -> None:
+    before = host.check_output("systemctl show --property=MainPID --value jupyterlab")
+    host.run_test("kill -9 %s", before)
+    with server.client() as client:
+        assert _retry(lambda: client.get("/cell-monitor/health").status_code == 200)
+    assert host.check_output("systemctl show --property=MainPID --value jupyterlab") != before
+
+
+def test_the_memory_limit_bites_and_the_server_stays(host: Host) -> None:
+    command = "systemd-run --quiet --wait --pipe --property=MemoryMax=50M python3 -c 'b\"x\" * (200 << 20)'"
+    assert host.run(command).rc != 0
+
+
+def _retry(check: object, seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if check():  # type: ignore[operator]
+            return True
+        time.sleep(0.3)
+    return False
