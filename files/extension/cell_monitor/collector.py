@@ -45,7 +45,9 @@ class Collector:
         self._log = log
         self._forwarder = Forwarder(self, url, token_file, ca_file, log)
         self._spool: Spool | None = None
-        self._trouble: str | None = "the spool is not open yet"
+        self._trouble: str | None = None
+        # Requests that come while the server starts wait for the first try, which takes milliseconds.
+        self._tried = asyncio.Event()
         self._probed = float("-inf")
         # One thread: SQLite is used by one at a time, and requests are answered in their order.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cell-monitor-spool")
@@ -75,23 +77,23 @@ class Collector:
         Raises:
             SpoolError: they are not kept.
         """
-        new = await self._in_thread(self._open_spool().add, events)
+        new = await self._in_thread((await self._open_spool()).add, events)
         self._forwarder.notify()
         return new
 
     async def peek(self, count: int, max_bytes: int) -> list[Entry]:
         """See `Spool.peek`."""
-        return await self._in_thread(self._open_spool().peek, count, max_bytes)
+        return await self._in_thread((await self._open_spool()).peek, count, max_bytes)
 
     async def settle(self, delivered: Sequence[int], rejected: Sequence[tuple[int, str]] = ()) -> None:
         """See `Spool.settle`."""
-        await self._in_thread(self._open_spool().settle, delivered, rejected)
+        await self._in_thread((await self._open_spool()).settle, delivered, rejected)
 
     async def health(self) -> Health:
         """How it is, in figures that hold nothing personal."""
         depth: Depth | None = None
         try:
-            spool = self._open_spool()
+            spool = await self._open_spool()
             await self._probe(spool)
             depth = await self._in_thread(spool.depth)
             self._trouble = None
@@ -129,11 +131,14 @@ class Collector:
                 if str(error) != self._trouble:
                     self._log.error("Cell Monitor: no events are collected: %s", error)
                 self._trouble = str(error)
+                self._tried.set()
                 await asyncio.sleep(OPEN_INTERVAL_SECONDS)
         self._trouble = None
+        self._tried.set()
         await self._forwarder.run()
 
-    def _open_spool(self) -> Spool:
+    async def _open_spool(self) -> Spool:
+        await self._tried.wait()
         if self._spool is None:
             raise SpoolError(self._trouble or "the spool is closed")
         return self._spool

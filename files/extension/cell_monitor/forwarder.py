@@ -124,7 +124,9 @@ class Forwarder:
 
     async def _wait(self) -> None:
         try:
-            await asyncio.wait_for(self._arrived.wait(), PROBE_INTERVAL_SECONDS)
+            # Not `wait_for`, which before Python 3.12 forgets that it was cancelled when the event is set meanwhile.
+            async with asyncio.timeout(PROBE_INTERVAL_SECONDS):
+                await self._arrived.wait()
         except TimeoutError:
             await self._probe()
 

@@ -59,6 +59,8 @@ class IdentityForm extends Widget implements Dialog.IBodyWidget<IIdentity> {
     const input = document.createElement('input');
     input.className = 'jp-mod-styled';
     input.type = type;
+    // Newer versions of JupyterLab keep the dialog's button disabled until the fields are valid.
+    input.required = true;
     input.name = autocomplete;
     input.autocomplete = autocomplete;
     input.value = value;

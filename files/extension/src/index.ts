@@ -74,8 +74,8 @@ function activate(
     if (!stored || whoReports(settings, hubUser) || (await state?.fetch(ASKED_KEY))) {
       return;
     }
-    await state?.save(ASKED_KEY, true);
     await introduce();
+    await state?.save(ASKED_KEY, true);
   };
   const toggleHelp = async (panel: NotebookPanel): Promise<void> => {
     const request = monitor.help(panel);

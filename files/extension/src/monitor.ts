@@ -6,7 +6,7 @@ import type { EventFactory, EventType, IExecution, IReporter } from './events';
 import { HelpRequest } from './help';
 import { cut, errorMessage, errorOf, MAX_CODE_LENGTH, resultOf, type IOutput } from './outputs';
 import type { EventQueue } from './queue';
-import { ExecutionTimer, recordedDuration, type IKernelMessage } from './timing';
+import { ExecutionTimer, recordedDuration } from './timing';
 
 /** What `NotebookActions.executed` tells. */
 export interface IExecuted {
