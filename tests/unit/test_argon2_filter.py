@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible.errors import AnsibleFilterError  # type: ignore[import-untyped]
+from ansible.errors import AnsibleFilterError
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from jupyter_server.auth.security import passwd_check
@@ -32,7 +32,7 @@ def test_servers_accept_the_hash(argon2id: Callable[..., str], password: str) ->
     assert encoded.startswith("$argon2id$v=19$m=")
     assert PasswordHasher().verify(encoded, password)
     assert not PasswordHasher().check_needs_rehash(encoded)
-    assert passwd_check(f"argon2:{encoded}", password)  # type: ignore[no-untyped-call]
+    assert passwd_check(f"argon2:{encoded}", password)
     with pytest.raises(VerifyMismatchError):
         PasswordHasher().verify(encoded, password + "x")
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import PROJECT, ansible_playbook
 from testinfra.host import Host
 
-CASES = [
+CASES: list[tuple[dict[str, object], list[str]]] = [
     ({"jupyterlab_team_name": "チーム0"}, ["jupyterlab_team_name is チーム0", "チームA to チームZ"]),
     ({"jupyterlab_port": 70000}, ["jupyterlab_port is 70000", "1024 to 65535"]),
     ({"event_server_port": 0}, ["event_server_port is 0", "1024 to 65535"]),
@@ -58,7 +58,9 @@ def _link(source: str, target: str) -> None:
 
 def test_a_host_that_is_not_debian(host: Host) -> None:
     name = host.backend.hostname
-    host.run_test("cp --dereference /etc/os-release /tmp/os-release && rm /etc/os-release && mv /etc/debian_version /tmp/")
+    host.run_test(
+        "cp --dereference /etc/os-release /tmp/os-release && rm /etc/os-release && mv /etc/debian_version /tmp/"
+    )
     host.run_test("sed 's/^ID=.*/ID=ubuntu/; s/Debian/Ubuntu/g' /tmp/os-release > /etc/os-release")
     try:
         output = refused("--limit", name)
