@@ -7,7 +7,7 @@ export default tseslint.config(
   { ignores: ['cell_monitor/labextension', 'coverage', 'lib', 'node_modules'] },
   js.configs.recommended,
   {
-    files: ['jest.config.js', 'style/index.js'],
+    files: ['jest.config.js', 'style/index.js', 'webpack.config.js'],
     languageOptions: { globals: globals.node }
   },
   {
