@@ -133,7 +133,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from cell_monitor.spool import Spool
 from conftest import make_event
-spool = Spool(Path(sys.argv[3]), 2**30)
+spool = Spool(Path(sys.argv[2]), 2**30)
 while True:
     events = [make_event() for _ in range(5)]
     spool.add(events)
@@ -142,8 +142,8 @@ while True:
 
 
 def test_a_killed_process_keeps_what_it_acknowledged_and_frees_the_folder(tmp_path: Path) -> None:
-    writer = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", _WRITER, str(SOURCES), "", str(tmp_path)],
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(SOURCES), str(tmp_path)],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         text=True,
