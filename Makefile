@@ -32,7 +32,7 @@ deploy: build ## Deploy to INVENTORY=inventories/single, or another
 
 .PHONY: build
 build: tools ## Build the release bundle
-	ansible-playbook -i localhost, playbooks/build.yml
+	$(PLAYBOOK) playbooks/build.yml
 
 .PHONY: test
 test: lint unit molecule ## Lint, types, unit tests and the Molecule scenarios
