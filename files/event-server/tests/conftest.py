@@ -120,7 +120,7 @@ class Process:
 
     def start(self, **environment: str) -> "Process":
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "event_server", "serve", "--config", str(self.config)],
                 env=os.environ | {"PYTHONPATH": str(SRC)} | environment,
                 stdout=log,

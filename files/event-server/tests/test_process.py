@@ -39,7 +39,7 @@ class Load(threading.Thread):
 
     def post(self, connection: http.client.HTTPConnection) -> None:
         while not self.stopped.is_set():
-            events = [event() for _ in range(random.choice((1, 5)))]  # noqa: S311
+            events = [event() for _ in range(random.choice((1, 5)))]
             try:
                 connection.request("POST", "/api/v1/events", json.dumps(events), WRITER)
                 answer = connection.getresponse()
@@ -60,7 +60,7 @@ def test_what_was_accepted_survives_a_kill(make_process: MakeProcess) -> None:
         loads = [Load(process.port) for _ in range(4)]
         for load in loads:
             load.start()
-        time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
+        time.sleep(random.uniform(0.05, 0.3))
         process.kill()
         for load in loads:
             load.stopped.set()
@@ -79,10 +79,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:  # noqa: S603
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("needs the right to mount a file system")
     yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S603, S607
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(client: httpx.Client) -> tuple[set[str], httpx.Response]:
@@ -116,7 +116,7 @@ def test_a_full_disk(make_process: MakeProcess, small_disk: Path) -> None:
     assert client.get("/health").status_code == 503
     assert overview(client)["metrics"]["totalExecutions"] == len(accepted)
     remount = ["mount", "-o", "remount,size=32m", str(small_disk)]
-    subprocess.run(remount, check=True)  # noqa: S603
+    subprocess.run(remount, check=True)
     recovers(client, process, accepted)
 
 
