@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -50,8 +51,6 @@ class Server:
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client that trusts the local certificate authority and nothing else."""
-        import ssl
-
         context = ssl.create_default_context(cafile=str(CREDENTIALS / "tls" / "ca.crt"))
         return httpx.Client(base_url=self.url, verify=context, trust_env=False, timeout=30, **options)
 
@@ -83,8 +82,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = outcome.get_result()  # type: ignore[attr-defined]
     host = getattr(item, "funcargs", {}).get("host")
     if report.when == "call" and report.failed and host is not None:
-        journal = host.run("journalctl --no-pager --lines 60 -u jupyterlab -u event-server -u nginx").stdout
+        try:
+            journal = host.run("journalctl --no-pager --lines 60 -u jupyterlab -u event-server -u nginx").stdout
+        except RuntimeError as error:
+            journal = str(error)
         report.sections.append((f"journal of {host.backend.hostname}", journal))
+
+
+def address(purpose: str) -> str:
+    """An e-mail address that no other check and no other run uses."""
+    return f"{purpose}-{uuid.uuid4().hex[:8]}@example.com"
 
 
 def event(email: str, **fields: Any) -> dict[str, Any]:

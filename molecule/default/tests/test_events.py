@@ -1,11 +1,11 @@
 """The event server through nginx, as a client on a student's machine or a stranger meets it."""
 
 import pytest
-from conftest import Server, event
+from conftest import Server, address, event
 
 
 def test_the_same_events_count_once(server: Server) -> None:
-    email = f"twice@{server.name}.example.com"
+    email = address("twice")
     batch = [event(email), event(email, hasError=True, errorMessage="NameError: x", result="")]
     with server.client(headers={"Authorization": f"Bearer {server.token}"}) as client:
         for _ in range(2):
@@ -20,7 +20,7 @@ def test_the_same_events_count_once(server: Server) -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"X-Forwarded-For": "127.0.0.1"}])
 def test_nobody_writes_without_a_token(server: Server, headers: dict[str, str]) -> None:
-    email = f"stranger@{server.name}.example.com"
+    email = address("stranger")
     with server.client(headers=headers) as client:
         assert client.post("/api/v1/events", json=[event(email)]).status_code == 401
     assert server.student(email) is None
@@ -43,7 +43,7 @@ def test_a_foreign_origin_is_refused(server: Server) -> None:
         assert page.status_code == 200
         xsrf = client.cookies["_xsrf"]
         client.post("/login", data={"password": server.password, "_xsrf": xsrf}, headers={"Origin": server.url})
-        assert client.get("/api/contents").status_code == 403
+        assert client.get("/api/contents").status_code in (403, 404)
         answer = client.post("/cell-monitor/events", json=[event("evil@example.com")], headers={"X-XSRFToken": xsrf})
         assert answer.status_code in (403, 404)
     assert server.student("evil@example.com") is None
@@ -63,7 +63,7 @@ def test_the_collector_asks_for_login_and_xsrf_token(server: Server) -> None:
 
 
 def test_bad_events_are_named_and_the_good_ones_kept(server: Server) -> None:
-    email = f"mixed@{server.name}.example.com"
+    email = address("mixed")
     with server.client(headers={"Authorization": f"Bearer {server.token}"}) as client:
         stats = client.post("/api/v1/events", json=[event(email), {"eventType": "help"}]).json()["batch_stats"]
         assert (stats["successful_events"], len(stats["failed_events"])) == (1, 1)
