@@ -18,8 +18,8 @@ def test_healthy(client: TestClient, path: str) -> None:
     assert health["status"] == "healthy"
     assert health["timestamp"].endswith("Z")
     assert set(health["services"]["store"]) == {"status", "message", "response_time_ms"}
-    assert health["details"]["release"] == "development"
-    assert health["details"]["version"] == __version__
+    assert health["release"] == "development"
+    assert health["version"] == __version__
     assert "example.jp" not in answer.text
 
 
@@ -31,7 +31,7 @@ def test_the_release_is_the_one_it_was_started_from(
     path.write_text(json.dumps({"release": "1.2.0-1a2b3c4d"}))
     client = make_client()
     path.write_text(json.dumps({"release": "1.3.0-5e6f7a8b"}))
-    assert client.get("/health").json()["details"]["release"] == "1.2.0-1a2b3c4d"
+    assert client.get("/health").json()["release"] == "1.2.0-1a2b3c4d"
 
 
 def test_unhealthy(make_client: Callable[..., TestClient], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_the_unit_is_confined(host: Host, unit: str) -> None:
 def test_the_services_answer_for_the_release_of_the_bundle(server: Server, host: Host) -> None:
     releases = {name: application["release"] for name, application in manifest()["applications"].items()}
     with server.client() as client:
-        assert client.get("/health").json()["details"]["release"] == releases["event-server"]
+        assert client.get("/health").json()["release"] == releases["event-server"]
         assert client.get("/cell-monitor/health").json()["release"] == releases["jupyterlab"]
     kernelspec = host.file("/opt/jupyter-kernel/current/share/jupyter/kernels/python3/kernel.json").content_string
     assert releases["kernel"] in kernelspec

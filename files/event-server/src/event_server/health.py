@@ -36,11 +36,11 @@ async def health(request: Request) -> JSONResponse:
     }
     content = {
         "status": status,
+        "release": request.app.state.release,
+        "version": __version__,
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "services": {"store": store},
         "details": {
-            "release": request.app.state.release,
-            "version": __version__,
             "uptime_seconds": round(time.monotonic() - _started, 1),
             "queued_events": writer.queued_events,
         },
