@@ -42,7 +42,8 @@ lint: tools files/extension/node_modules ## Linters and type checkers
 	uv lock --check --quiet
 	ruff check
 	ruff format --check
-	mypy plugins/filter tests
+	mypy plugins/filter tests benchmarks
+	mypy molecule/default/tests
 	mypy files/event-server/src
 	mypy files/extension/cell_monitor
 	yamllint --strict .
@@ -58,7 +59,7 @@ unit: tools files/extension/node_modules ## Unit tests
 
 .PHONY: molecule
 molecule: test-packages ## Molecule scenarios, on hosts made for them
-	molecule test --all
+	molecule test --all --no-command-borders
 
 .PHONY: bench-deploy
 bench-deploy: build ## Time a deploy beside a hand-written script's
