@@ -62,10 +62,11 @@ def test_jupyterlab_comes_back_after_a_kill(server: Server, host: Host) -> None:
     assert host.check_output("systemctl show --property=MainPID --value jupyterlab") != before
 
 
-@pytest.mark.parametrize(("limit", "outcome"), [("50M", "oom-kill"), ("500M", "success")])
-def test_memory_limits_bite(host: Host, limit: str, outcome: str) -> None:
+def test_memory_limits_bite(host: Host) -> None:
     hog = "systemd-run --wait --property=MemoryMax=%s python3 -c 'b\"x\" * (200 << 20)' 2>&1 || true"
-    assert f"Finished with result: {outcome}" in host.check_output(hog, limit)
+    assert "Finished with result: success" in host.check_output(hog, "500M")
+    # Where the kernel has cgroup v1 only, systemd sees the signal and not its reason.
+    assert "code=killed" in host.check_output(hog, "50M")
 
 
 def _retry(check: Callable[[], bool], seconds: float = 30) -> bool:
