@@ -42,6 +42,11 @@ def test_secrets_are_for_their_service_alone(server: Server, host: Host) -> None
         assert secret not in visible
 
 
+def test_jupyterlab_logs_to_its_file_and_the_journal(host: Host) -> None:
+    assert "ServerApp" in host.file("/var/log/jupyterlab/jupyterlab.log").content_string
+    assert "ServerApp" in host.check_output("journalctl --no-pager --unit jupyterlab")
+
+
 def test_acknowledged_events_survive_a_kill(server: Server, host: Host) -> None:
     email = address("killed")
     with server.client(headers={"Authorization": f"Bearer {server.token}"}) as client:
