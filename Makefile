@@ -18,12 +18,12 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: up
-up: build ## Create a throw-away host on this machine and deploy to it
+up: root build ## Create a throw-away host on this machine and deploy to it
 	ansible-playbook -i inventories/sandbox playbooks/sandbox.yml
 	ansible-playbook -i inventories/sandbox site.yml
 
 .PHONY: down
-down: tools ## Remove the throw-away host and every trace of it
+down: root tools ## Remove the throw-away host and every trace of it
 	ansible-playbook -i inventories/sandbox playbooks/sandbox.yml -e sandbox_host_state=absent
 
 .PHONY: deploy
@@ -58,12 +58,16 @@ unit: tools files/extension/node_modules ## Unit tests
 	cd files/extension && jlpm test
 
 .PHONY: molecule
-molecule: test-packages ## Molecule scenarios, on hosts made for them
+molecule: root test-packages ## Molecule scenarios, on hosts made for them
 	molecule test --all --no-command-borders
 
 .PHONY: bench-deploy
-bench-deploy: build ## Time a deploy beside a hand-written script's
+bench-deploy: root build ## Time a deploy beside a hand-written script's
 	python benchmarks/deploy.py
+
+.PHONY: root
+root:
+	@[ "$$(id -u)" -eq 0 ] || { echo "make: sandbox hosts need root on this machine, and this is $$(id -un)" >&2; exit 1; }
 
 .PHONY: tools
 tools: .venv/.complete ## Install what the controller needs
