@@ -17,7 +17,11 @@ from traitlets import TraitError
 @pytest.fixture
 def jp_server_config(tmp_path: Path, event_server: EventServer) -> dict[str, Any]:
     return {
-        "ServerApp": {"jpserver_extensions": {"cell_monitor": True}, "allow_unauthenticated_access": False},
+        "ServerApp": {
+            "jpserver_extensions": {"cell_monitor": True},
+            "allow_unauthenticated_access": False,
+            "terminals_enabled": False,
+        },
         "CellMonitor": {"event_server_url": event_server.url, "spool_dir": str(tmp_path / "spool")},
     }
 
