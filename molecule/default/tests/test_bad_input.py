@@ -52,6 +52,27 @@ def test_damaged_bundle(tmp_path: Path) -> None:
     assert "SHA256SUMS" in output
 
 
+def test_a_release_that_the_disk_has_no_room_for(host: Host, tmp_path: Path) -> None:
+    name = host.backend.hostname
+    bundle = tmp_path / "bundle"
+    shutil.copytree(PROJECT / "build" / "bundles" / "current", bundle, copy_function=_link)
+    manifest = bundle / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["applications"]["event-server"]["release"] = "1.2.0-00000000"
+    sums = bundle / "SHA256SUMS"
+    lines = [line for line in sums.read_text().splitlines() if not line.endswith(manifest.name)]
+    for file, text in ((manifest, json.dumps(content)), (sums, "\n".join(lines) + "\n")):
+        file.unlink()
+        file.write_text(text)
+    host.run_test("fallocate --length $(($(df --block-size=1M --output=avail /opt | tail -n 1) - 100))M /opt/filler")
+    try:
+        output = refused("--limit", name, "--extra-vars", f"release_bundle={bundle}")
+    finally:
+        host.run_test("rm --force /opt/filler")
+    assert re.search(rf"{name} has \d+ MB free in /opt; event-server of release_bundle .* may need \d+", output)
+    assert not host.file("/opt/event-server/releases/.1.2.0-00000000").exists
+
+
 def _link(source: str, target: str) -> None:
     Path(target).hardlink_to(Path(source).resolve())
 
