@@ -7,6 +7,10 @@ export interface ISettings {
   readonly retryAttempts: number;
   readonly showNotifications: boolean;
   readonly animationEnabled: boolean;
+  /** Whether events carry the cells' source. */
+  readonly includeCode: boolean;
+  /** Whether events carry what cells print and return. */
+  readonly includeOutputs: boolean;
 }
 
 /** Who reports. */
@@ -40,7 +44,9 @@ export function readSettings(composite: Readonly<Record<string, unknown>>): ISet
         ? Math.min(MAX_RETRIES, Math.max(0, retries))
         : 0,
     showNotifications: composite.showNotifications === true,
-    animationEnabled: composite.animationEnabled === true
+    animationEnabled: composite.animationEnabled === true,
+    includeCode: composite.includeCode === undefined || composite.includeCode === true,
+    includeOutputs: composite.includeOutputs === undefined || composite.includeOutputs === true
   };
 }
 

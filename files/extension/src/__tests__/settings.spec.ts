@@ -39,7 +39,9 @@ describe('settings', () => {
       userName: '',
       retryAttempts: 3,
       showNotifications: false,
-      animationEnabled: false
+      animationEnabled: false,
+      includeCode: true,
+      includeOutputs: true
     });
   });
 
@@ -47,6 +49,18 @@ describe('settings', () => {
     expect(
       readSettings({ serverUrl: 7, teamName: null, retryAttempts: '3', showNotifications: 'yes' })
     ).toMatchObject({ serverUrl: '', teamName: '', retryAttempts: 0, showNotifications: false });
+  });
+
+  it.each([
+    [undefined, true],
+    [true, true],
+    [false, false],
+    ['no', false]
+  ])('takes %j for a consent to send as %j', (given, read) => {
+    expect(readSettings({ includeCode: given, includeOutputs: given })).toMatchObject({
+      includeCode: read,
+      includeOutputs: read
+    });
   });
 
   it.each([
