@@ -89,7 +89,10 @@ def test_a_students_work_reaches_the_instructor(page: Page, server: Server, tmp_
     )
     assert saved == 201
     # A workspace of its own: the notebooks of earlier runs are not opened again.
-    page.goto(f"/lab/workspaces/{Path(name).stem}/tree/{name}")
+    # JupyterLab calls a notebook idle before it has a kernel, and then drops what is run.
+    with page.expect_websocket(lambda socket: "/channels" in socket.url, timeout=60_000) as kernel:
+        page.goto(f"/lab/workspaces/{Path(name).stem}/tree/{name}")
+    kernel.value.wait_for_event("framereceived")
     panel = page.locator(".jp-NotebookPanel:visible")
     expect(panel.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle", timeout=60_000)
     panel.locator(".jp-CodeCell").first.click()
