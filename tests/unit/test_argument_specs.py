@@ -22,17 +22,18 @@ class TestRole:
 
     def test_every_default_is_specified_and_every_specification_true(self, role: str) -> None:
         defaults = load(ROLES / role / "defaults" / "main.yml")
-        options = load(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+        specs = load(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"].values()
+        options = {name: option for spec in specs for name, option in spec["options"].items()}
         optional = {name: option.get("default") for name, option in options.items() if not option.get("required")}
         assert optional == defaults
 
     def test_every_option_is_described(self, role: str) -> None:
-        specs = load(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]
-        assert specs["short_description"]
-        for name, option in specs["options"].items():
-            assert option["description"], name
-            assert option["type"] in {"str", "int", "float", "bool", "list", "dict", "path"}, name
-            assert option["type"] != "list" or "elements" in option, name
+        for spec in load(ROLES / role / "meta" / "argument_specs.yml")["argument_specs"].values():
+            assert spec["short_description"]
+            for name, option in spec["options"].items():
+                assert option["description"], name
+                assert option["type"] in {"str", "int", "float", "bool", "list", "dict", "path"}, name
+                assert option["type"] != "list" or "elements" in option, name
 
     def test_variables_carry_the_roles_name(self, role: str) -> None:
         assert all(name.startswith(f"{role}_") for name in load(ROLES / role / "defaults" / "main.yml"))

@@ -6,8 +6,9 @@ import json
 import os
 import ssl
 import subprocess
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +88,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         except RuntimeError as error:
             journal = str(error)
         report.sections.append((f"journal of {host.backend.hostname}", journal))
+
+
+def eventually(look: Callable[[], Any], wanted: Callable[[Any], Any], seconds: float = 20) -> Any:
+    """Look again and again until what is seen is what is wanted; returns it, or fails with what was seen last."""
+    end = time.monotonic() + seconds
+    while not wanted(seen := look()):
+        assert time.monotonic() < end, f"not within {seconds} s, only {seen}"
+        time.sleep(0.5)
+    return seen
 
 
 def address(purpose: str) -> str:

@@ -1,0 +1,103 @@
+"""JupyterLab as a student uses it: a browser that trusts the certificate authority, notebooks, cells."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from conftest import CREDENTIALS
+from playwright.sync_api import BrowserContext, BrowserType, Locator, Page, expect
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HELP = '[data-testid="cell-monitor-help"]:visible'
+
+
+def trust_authority(home: Path) -> None:
+    """Import the local certificate authority for a Chromium with this home, as is done once on a student's machine."""
+    database = home / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    authority = CREDENTIALS / "tls" / "ca.crt"
+    for command in (
+        ["certutil", "-N", "--empty-password"],
+        ["certutil", "-A", "-n", "Cell Monitor", "-t", "C,,", "-i", str(authority)],
+    ):
+        subprocess.run([*command, "-d", f"sql:{database}"], check=True)
+
+
+def launch(chromium: BrowserType, home: Path, *arguments: str, **options: Any) -> BrowserContext:
+    """Start a browser whose profile lies in a home, where another start finds what the first has left."""
+    return chromium.launch_persistent_context(
+        home / "profile",
+        executable_path="/usr/bin/chromium",
+        args=[*ARGUMENTS, *arguments],
+        env={"HOME": str(home), "LANG": "ja_JP.UTF-8"},
+        **options,
+    )
+
+
+def log_in(page: Page, password: str) -> None:
+    """Type a password into JupyterLab's login page."""
+    page.goto("/login?next=%2Flab")
+    page.fill("#password_input", password)
+    page.click("#login_submit")
+
+
+def create_notebook(page: Page, *sources: str) -> str:
+    """Put a notebook with these code cells on the server; returns its name. The page must be one of JupyterLab's."""
+    name = f"lesson{time.time_ns()}.ipynb"
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "code", "id": f"c{i}", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
+        for i, source in enumerate(sources)
+    ]
+    kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernelspec}, "cells": cells}
+    saved = page.evaluate(
+        """([path, content]) => fetch(path, {
+            method: 'PUT',
+            headers: {'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]},
+            body: JSON.stringify({type: 'notebook', content}),
+        }).then(answer => answer.status)""",
+        [f"/api/contents/{name}", notebook],
+    )
+    assert saved == 201
+    return name
+
+
+def open_notebook(page: Page, name: str) -> Locator:
+    """Open a notebook in a workspace of its own, so that those of earlier runs are not opened again."""
+    # JupyterLab calls a notebook idle before it has a kernel, and drops what is run then.
+    answers: list[str] = []
+    page.on(
+        "websocket",
+        lambda socket: (
+            socket.on("framereceived", lambda _: answers.append(socket.url)) if "/channels" in socket.url else None
+        ),
+    )
+    page.goto(f"/lab/workspaces/{Path(name).stem}/tree/{name}")
+    end = time.monotonic() + 60
+    while not answers and time.monotonic() < end:
+        page.wait_for_timeout(100)
+    assert answers, "the notebook got no kernel within 60 s"
+    panel = page.locator(".jp-NotebookPanel:visible")
+    expect(panel.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle", timeout=60_000)
+    return panel
+
+
+def run_cell(panel: Locator, index: int, output: str) -> None:
+    """Run a cell and wait for a part of its output."""
+    cell = panel.locator(".jp-CodeCell").nth(index)
+    cell.click()
+    # The toolbar's button, because shortcuts do nothing until their settings are loaded.
+    panel.locator('[data-jp-item-name="run"]').click()
+    expect(cell.locator(".jp-OutputArea-output", has_text=output)).to_be_visible(timeout=60_000)
