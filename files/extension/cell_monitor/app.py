@@ -1,15 +1,33 @@
 """The Jupyter server extension."""
 
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
-from traitlets import Int, TraitError, Unicode, default, validate
+from traitlets import Int, List, TraitError, Unicode, default, validate
 
 from cell_monitor.collector import Collector
-from cell_monitor.handlers import EventsHandler, HealthHandler, VersionHandler
+from cell_monitor.handlers import EventsHandler, HealthHandler, MetricsHandler, NoticeHandler, VersionHandler
+from cell_monitor.metrics import Metrics
+from cell_monitor.notice import NoticeFile
+from cell_monitor.release import release_coverage
+from cell_monitor.spool import DEFAULT_MAX_AGE_SECONDS
+
+# As in schema/plugin.json, which is installed elsewhere.
+SETTINGS = (
+    "serverUrl",
+    "teamName",
+    "emailAddress",
+    "userName",
+    "retryAttempts",
+    "showNotifications",
+    "animationEnabled",
+    "includeCode",
+    "includeOutputs",
+)
 
 
 class CellMonitor(ExtensionApp):
@@ -45,6 +63,25 @@ class CellMonitor(ExtensionApp):
         config=True,
         help="How many bytes of events may wait; when they do, browsers are asked to come back later.",
     )
+    spool_max_age_seconds = Int(
+        DEFAULT_MAX_AGE_SECONDS,
+        min=1,
+        config=True,
+        help="""How many seconds an event may wait while the event server does not take it; then it is dropped and
+        counted. Events that the event server has refused for good are kept as long, to be looked at.""",
+    )
+    notice_file = Unicode(
+        "",
+        config=True,
+        help="""A JSON file with a notice that appears in JupyterLab: {"message": "...", "until":
+        "2026-11-24T10:30:00+09:00", "severity": "info"}, the latter two of which may be left out ("warning" is the
+        other severity). It is looked at while the server runs; without it, or while it is empty, there is none.""",
+    )
+    locked_settings = List(
+        Unicode(),
+        config=True,
+        help=f"Settings of the front end that users cannot change: any of {', '.join(SETTINGS)}.",
+    )
 
     @default("spool_dir")
     def _default_spool_dir(self) -> str:
@@ -59,12 +96,29 @@ class CellMonitor(ExtensionApp):
                 raise TraitError(f"CellMonitor.event_server_url is {url!r}: it must be empty or an http(s) address")
         return url
 
+    @validate("locked_settings")
+    def _check_settings(self, proposal: Any) -> list[str]:
+        names: list[str] = proposal["value"]
+        for name in names:
+            if name not in SETTINGS:
+                raise TraitError(
+                    f"CellMonitor.locked_settings names {name!r}: it may name any of {', '.join(SETTINGS)}"
+                )
+        return names
+
     def initialize_settings(self) -> None:
-        """Starts collecting, and tells the front end about it."""
-        self._collector = self._make_collector()
+        """Starts collecting, and tells the front end about it and about the settings that are locked."""
+        metrics = Metrics(release_coverage())
+        self._collector = self._make_collector(metrics)
+        self.settings["cell_monitor_metrics"] = metrics
         self.settings["cell_monitor_collector"] = self._collector
-        if self._collector is not None and self.serverapp is not None:
-            self.serverapp.web_app.settings.setdefault("page_config_data", {})["cellMonitorCollector"] = "true"
+        self.settings["cell_monitor_notices"] = NoticeFile(_path(self.notice_file), self.log)
+        if self.serverapp is None:
+            return
+        page_config = self.serverapp.web_app.settings.setdefault("page_config_data", {})
+        page_config["cellMonitorLocked"] = json.dumps(self.locked_settings)
+        if self._collector is not None:
+            page_config["cellMonitorCollector"] = "true"
             self.serverapp.io_loop.add_callback(self._collector.start)
 
     def initialize_handlers(self) -> None:
@@ -74,6 +128,8 @@ class CellMonitor(ExtensionApp):
                 (r"/cell-monitor/?", VersionHandler),
                 (r"/cell-monitor/events", EventsHandler),
                 (r"/cell-monitor/health", HealthHandler),
+                (r"/cell-monitor/metrics", MetricsHandler),
+                (r"/cell-monitor/notice", NoticeHandler),
             ]
         )
 
@@ -82,14 +138,20 @@ class CellMonitor(ExtensionApp):
         if self._collector is not None:
             await self._collector.stop()
 
-    def _make_collector(self) -> Collector | None:
+    def _make_collector(self, metrics: Metrics) -> Collector | None:
         if not self.event_server_url:
             return None
         return Collector(
             url=self.event_server_url,
             spool_dir=Path(self.spool_dir).expanduser(),
             spool_max_bytes=self.spool_max_bytes,
-            token_file=Path(self.token_file).expanduser() if self.token_file else None,
-            ca_file=Path(self.ca_file).expanduser() if self.ca_file else None,
+            token_file=_path(self.token_file),
+            ca_file=_path(self.ca_file),
             log=self.log,
+            spool_max_age_seconds=self.spool_max_age_seconds,
+            metrics=metrics,
         )
+
+
+def _path(configured: str) -> Path | None:
+    return Path(configured).expanduser() if configured else None

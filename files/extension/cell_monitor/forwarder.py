@@ -17,6 +17,8 @@ from urllib.parse import urljoin, urlsplit
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
+from cell_monitor.dismissals import Dismissals
+from cell_monitor.metrics import Metrics
 from cell_monitor.spool import Entry, SpoolError
 
 EVENTS_PATH = "/api/v1/events"
@@ -41,6 +43,9 @@ class Source(Protocol):
 
     async def settle(self, delivered: Sequence[int], rejected: Sequence[tuple[int, str]] = ()) -> None:
         """Forgets the events that are delivered, and puts aside those that are refused for good."""
+
+    async def expire(self) -> None:
+        """Drops the events that have waited too long."""
 
 
 @dataclass
@@ -77,7 +82,14 @@ class Forwarder:
     """Delivers what the spool holds; one batch is under way at a time, so that the order is kept."""
 
     def __init__(
-        self, source: Source, url: str, token_file: Path | None, ca_file: Path | None, log: logging.Logger | Any
+        self,
+        source: Source,
+        url: str,
+        token_file: Path | None,
+        ca_file: Path | None,
+        log: logging.Logger | Any,
+        metrics: Metrics,
+        dismissals: Dismissals,
     ) -> None:
         """Prepares the deliveries.
 
@@ -87,6 +99,8 @@ class Forwarder:
             token_file: holds the token that lets this server write; read again when the event server refuses it.
             ca_file: the certificates to trust in place of the system's, in PEM form.
             log: where trouble, and its end, is told.
+            metrics: where deliveries are counted.
+            dismissals: where it is noted that requests for help were dismissed.
         """
         self.status = Status()
         self._source = source
@@ -95,6 +109,8 @@ class Forwarder:
         self._token: str | None = None
         self._ca_file = ca_file
         self._log = log
+        self._metrics = metrics
+        self._dismissals = dismissals
         self._count = MAX_BATCH_EVENTS
         self._arrived = asyncio.Event()
         self._client: SimpleAsyncHTTPClient | None = None
@@ -116,6 +132,9 @@ class Forwarder:
                     else:
                         await self._wait()
                 except _NotTakenError as error:
+                    self._metrics.delivery_failed()
+                    # Only now: even the oldest event deserves a try after this machine was off for long.
+                    await self._source.expire()
                     await asyncio.sleep(self._failed(str(error), error.retry_after))
                 except SpoolError as error:
                     await asyncio.sleep(self._failed(str(error), None))
@@ -158,8 +177,11 @@ class Forwarder:
             raise _NotTakenError(f"the event server answered {response.code}", _retry_after(response))
 
     async def _accepted(self, batch: list[Entry], response: HTTPResponse) -> None:
-        refused = _refused(batch, response.body)
+        stats = _batch_stats(response.body)
+        refused = _refused(batch, stats.get("failed_events"))
+        self._dismissals.note(batch, stats.get("dismissed_help"))
         await self._source.settle([entry.seq for entry in batch if entry.seq not in refused], list(refused.items()))
+        self._metrics.delivered(len(batch), len(refused))
         if refused:
             self._log.warning(
                 "Cell Monitor: the event server refused %d of %d events for good", len(refused), len(batch)
@@ -176,6 +198,7 @@ class Forwarder:
             self._count = len(batch) // 2
             return
         await self._source.settle([], [(batch[0].seq, "larger than the event server takes")])
+        self._metrics.delivered(1, 1)
         self._count = MAX_BATCH_EVENTS
         self._log.warning("Cell Monitor: one event is larger than the event server takes")
 
@@ -212,12 +235,17 @@ class Forwarder:
         return max(_random.uniform(ceiling / 2, ceiling), min(retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS))
 
 
-def _refused(batch: list[Entry], body: bytes) -> dict[int, str]:
-    """The events of a batch that the answer echoes as failed, by their place in the spool, with the reason."""
+def _batch_stats(body: bytes) -> dict[str, Any]:
+    """What an answer says about the batch; nothing where it says that in no way known."""
     try:
-        failed = json.loads(body)["batch_stats"]["failed_events"]
-    except (ValueError, KeyError, TypeError):
+        stats = json.loads(body)["batch_stats"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
+    return stats if isinstance(stats, dict) else {}
+
+
+def _refused(batch: list[Entry], failed: object) -> dict[int, str]:
+    """The events of a batch that are echoed as failed, by their place in the spool, with the reason."""
     if not isinstance(failed, list):
         return {}
     by_id = {json.loads(entry.body)["eventId"]: entry.seq for entry in batch} if failed else {}

@@ -1,9 +1,11 @@
 """The routes of the extension on the Jupyter server."""
 
 import json
+import re
+import time
 import uuid
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import APIHandler
@@ -11,13 +13,18 @@ from tornado import web
 
 from cell_monitor import __version__
 from cell_monitor.collector import Collector
+from cell_monitor.exposition import CONTENT_TYPE, prefers_text, prometheus_text
+from cell_monitor.metrics import Metrics
+from cell_monitor.notice import NoticeFile
 from cell_monitor.release import running_release
 from cell_monitor.spool import Event, SpoolError
 
 MAX_EVENTS = 200
 MAX_BODY_BYTES = 8 * 2**20
-MAX_EVENT_TYPE_LENGTH = 64
 RETRY_AFTER_SECONDS = 5
+FORMATS = ("json", "prometheus")
+
+_DROPPED = re.compile(r"[0-9]{1,6}")
 
 # Of the release that this process was started from, not of one that was activated since.
 _RELEASE = running_release()
@@ -37,18 +44,45 @@ class InvalidEventsError(ValueError):
 
 
 class _Handler(APIHandler):
+    route: ClassVar[str]
+
+    def initialize(self) -> None:
+        super().initialize()
+        self._began = time.perf_counter()
+
+    def on_finish(self) -> None:
+        super().on_finish()
+        self.metrics.request(self.route, self.get_status(), time.perf_counter() - self._began)
+
     @property
     def collector(self) -> Collector | None:
         collector: Collector | None = self.settings["cell_monitor_collector"]
         return collector
+
+    @property
+    def metrics(self) -> Metrics:
+        metrics: Metrics = self.settings["cell_monitor_metrics"]
+        return metrics
 
     def answer(self, status: HTTPStatus, body: dict[str, Any]) -> None:
         self.set_status(status)
         self.finish(json.dumps(body))
 
 
+class _PolledHandler(_Handler):
+    """What programs ask for by themselves: no sign that somebody is at work, and never out of a cache."""
+
+    _track_activity = False
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+
+
 class VersionHandler(_Handler):
     """``GET /cell-monitor``."""
+
+    route = "version"
 
     @web.authenticated
     def get(self) -> None:
@@ -56,8 +90,10 @@ class VersionHandler(_Handler):
         self.answer(HTTPStatus.OK, {"name": "cell-monitor", "version": __version__})
 
 
-class HealthHandler(_Handler):
+class HealthHandler(_PolledHandler):
     """``GET /cell-monitor/health``, for probes on the host: they have no login, and it tells nothing about anybody."""
+
+    route = "health"
 
     @allow_unauthenticated
     async def get(self) -> None:
@@ -75,8 +111,56 @@ class HealthHandler(_Handler):
         self.answer(HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE, report)
 
 
+class MetricsHandler(_PolledHandler):
+    """``GET /cell-monitor/metrics``, open as the health is: figures, and nothing about anybody."""
+
+    route = "metrics"
+
+    @allow_unauthenticated
+    async def get(self) -> None:
+        """Answers 200 with the nine indicators in JSON, or with all metrics as Prometheus reads them.
+
+        Which of the two is said by ``?format=``, otherwise by the ``Accept`` header. 400 for another format.
+        """
+        wanted = self.get_query_argument("format", None)
+        self.set_header("Vary", "Accept")
+        if wanted is None:
+            wanted = "prometheus" if prefers_text(self.request.headers.get("Accept", "")) else "json"
+        if wanted == "prometheus":
+            figures = None if self.collector is None else await self.collector.figures()
+            self.finish(prometheus_text(self.metrics, figures, __version__, _RELEASE), set_content_type=CONTENT_TYPE)
+        elif wanted == "json":
+            self.answer(HTTPStatus.OK, self.metrics.indicators())
+        else:
+            message = f"format is {wanted[:100]!r}: it must be one of {', '.join(FORMATS)}"
+            self.answer(HTTPStatus.BAD_REQUEST, {"message": message, "field": "format"})
+
+
+class NoticeHandler(_PolledHandler):
+    """``GET /cell-monitor/notice``: what the administrator wants to be known."""
+
+    route = "notice"
+
+    @web.authenticated
+    def get(self) -> None:
+        """Answers 200 with the notice of the moment, or 204."""
+        notices: NoticeFile = self.settings["cell_monitor_notices"]
+        notice = notices.current()
+        if notice is None:
+            self.set_status(HTTPStatus.NO_CONTENT)
+            self.finish()
+        else:
+            self.answer(HTTPStatus.OK, notice.answer())
+
+
 class EventsHandler(_Handler):
-    """``POST /cell-monitor/events``: a JSON array of events, answered when they are on disk."""
+    """``POST /cell-monitor/events``: a JSON array of events, answered when they are on disk.
+
+    The header ``X-Cell-Monitor-Dropped`` may say how many events the browser had no room for since the last request
+    that was accepted.
+    """
+
+    route = "events"
 
     @web.authenticated
     async def post(self) -> None:
@@ -85,6 +169,7 @@ class EventsHandler(_Handler):
             self.answer(HTTPStatus.NOT_FOUND, {"message": "this server does not collect events"})
             return
         if len(self.request.body) > MAX_BODY_BYTES:
+            self.metrics.turned_away()
             self.answer(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 {"message": f"the body has {len(self.request.body)} bytes: at most {MAX_BODY_BYTES} are taken"},
@@ -92,8 +177,9 @@ class EventsHandler(_Handler):
             return
         try:
             events = read_events(self.request.body)
-            new = await self.collector.add(events)
+            receipt = await self.collector.add(events, self._dropped())
         except InvalidEventsError as error:
+            self.metrics.turned_away()
             self.answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"message": str(error), "field": error.field})
         except SpoolError as error:
             self.log.warning("Cell Monitor: events were turned away: %s", error)
@@ -101,8 +187,18 @@ class EventsHandler(_Handler):
             self.answer(HTTPStatus.SERVICE_UNAVAILABLE, {"message": "the events are not kept; send them again later"})
         else:
             self.answer(
-                HTTPStatus.ACCEPTED, {"message": f"{len(events)} events accepted", "accepted": len(events), "new": new}
+                HTTPStatus.ACCEPTED,
+                {
+                    "message": f"{len(events)} events accepted",
+                    "accepted": len(events),
+                    "new": receipt.new,
+                    "dismissed_help": receipt.dismissed,
+                },
             )
+
+    def _dropped(self) -> int:
+        value = self.request.headers.get("X-Cell-Monitor-Dropped", "")
+        return int(value) if _DROPPED.fullmatch(value) else 0
 
 
 def read_events(body: bytes) -> list[Event]:

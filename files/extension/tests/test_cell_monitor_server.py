@@ -49,7 +49,12 @@ async def test_events_reach_the_event_server(jp_fetch: Any, event_server: EventS
     events = [make_event(), make_event(eventType="help")]
     response = await post(jp_fetch, events)
     assert response.code == 202
-    assert json.loads(response.body) == {"message": "2 events accepted", "accepted": 2, "new": 2}
+    assert json.loads(response.body) == {
+        "message": "2 events accepted",
+        "accepted": 2,
+        "new": 2,
+        "dismissed_help": [],
+    }
     await until(lambda: len(event_server.stored) == 2)
     assert event_server.requests[0][1] == events
 
