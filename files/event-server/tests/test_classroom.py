@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from event_server.classroom import Overview, Student, TimeRange, overview, range_start
+from event_server.classroom import Acknowledged, Overview, Student, TimeRange, overview, range_start
 from event_server.config import Classroom
 from event_server.store import Activity
 
@@ -82,6 +82,36 @@ def test_help_expires_without_heartbeats(ago: float, asks: bool) -> None:
 def test_help_stop() -> None:
     assert not one(act("help", 2), act("help_stop", 1)).is_requesting_help
     assert one(act("help", 3), act("help_stop", 2), act("help", 1)).is_requesting_help
+
+
+def test_a_stop_is_of_its_own_session() -> None:
+    both = [act("help", 5, session_id="a"), act("help", 4, session_id="b")]
+    assert one(*both, act("help_stop", 3, session_id="b")).is_requesting_help
+    assert not one(*both, act("help_stop", 3, session_id="b"), act("help_stop", 2, session_id="a")).is_requesting_help
+
+
+def test_sessions_that_ask_at_once_are_one_request_in_the_chart() -> None:
+    seen = see(*(act("help", ago, session_id=session) for ago, session in [(30, "a"), (25, "b"), (20, "a")]))
+    assert sum(bar.help_count for bar in seen.activity_chart) == 1
+
+
+@pytest.mark.parametrize(("sessions", "asks"), [({"a"}, True), ({"a", "b"}, False), ({None}, True)])
+def test_dismissed_requests(sessions: set[str | None], asks: bool) -> None:
+    acknowledged = Acknowledged(help_sessions={("taro@example.jp", session) for session in sessions})
+    activities = [act("help", 5, session_id="a"), act("help", 4, session_id="b")]
+    (student,) = overview(activities, "1h", NOW, Classroom(), acknowledged).students
+    assert student.is_requesting_help is asks
+    assert student.status == ("help" if asks else "active")
+
+
+@pytest.mark.parametrize(
+    ("resolved_ago", "streak", "status"),
+    [(10, 3, "significant_error"), (4, 2, "error"), (2, 0, "active")],
+)
+def test_resolved_errors(resolved_ago: int, streak: int, status: str) -> None:
+    acknowledged = Acknowledged(errors_until={"taro@example.jp": NOW - resolved_ago * 1000})
+    (student,) = overview([fail(4), fail(3), fail(2)], "1h", NOW, Classroom(), acknowledged).students
+    assert (student.consecutive_error_count, student.status, student.error_count) == (streak, status, 3)
 
 
 def test_heartbeats_of_one_request_are_one_request_in_the_chart() -> None:

@@ -80,10 +80,10 @@ def test_another_method(client: TestClient) -> None:
 class BrokenStore(SqliteStore):
     error: Exception | None = StoreUnavailableError("database or disk is full")
 
-    def append(self, batches: Sequence[Sequence[StoredEvent]]) -> list[AppendResult]:
+    def append(self, batches: Sequence[Sequence[StoredEvent]], *rest: Any) -> list[AppendResult]:
         if self.error:
             raise self.error
-        return super().append(batches)
+        return super().append(batches, *rest)
 
 
 def test_a_store_that_is_away(make_client: MakeClient, tmp_path: Path) -> None:

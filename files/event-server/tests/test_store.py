@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 from event_server.events import StoredEvent
-from event_server.store import Activity, AppendResult, SchemaError, StoreUnavailableError
-from event_server.store.sqlite import SCHEMA_VERSION, SqliteStore
+from event_server.store import (
+    Acknowledgement,
+    Activity,
+    AppendResult,
+    HelpSignal,
+    SchemaError,
+    StoreUnavailableError,
+    schema,
+    sqlite,
+)
+from event_server.store.schema import _STEPS, SCHEMA_VERSION
+from event_server.store.sqlite import SqliteStore
 
 
 def row(event_id: str, occurred_at: int = 1000) -> StoredEvent:
@@ -34,8 +44,57 @@ def test_activity_is_in_order(store: SqliteStore) -> None:
     store.append([[row("late", 3000), row("early", 1000), row("middle", 2000)]])
     activities = list(store.activity(2000))
     assert [activity.occurred_at for activity in activities] == [2000, 3000]
-    expected = Activity("cell_executed", 2000, "taro@example.jp", "太郎", "チームA", "1.ipynb", "c1", 0, True)
+    expected = Activity("cell_executed", 2000, "taro@example.jp", "太郎", "チームA", "1.ipynb", "c1", 0, True, "s")
     assert activities[0] == expected
+
+
+def test_activity_of_one_student(store: SqliteStore) -> None:
+    other = row("other", 1500)._replace(email_address="hanako@example.jp")
+    store.append([[row("a", 1000), other, row("b", 2000)]])
+    assert [activity.occurred_at for activity in store.activity(0, "taro@example.jp")] == [1000, 2000]
+    assert store.knows("hanako@example.jp", 1500)
+    assert not store.knows("hanako@example.jp", 1501)
+    assert not store.knows("nobody@example.jp", 0)
+
+
+def test_executions_begin_with_the_latest(store: SqliteStore) -> None:
+    rows = [row(str(at), at)._replace(body=f"[{at}]") for at in (3000, 1000, 4000, 2000)]
+    store.append([[*rows, row("help", 5000)._replace(event_type="help")]])
+    assert store.executions("taro@example.jp", 2000, 2) == ["[4000]", "[3000]"]
+    assert store.executions("taro@example.jp", 2000, 9) == ["[4000]", "[3000]", "[2000]"]
+    assert store.executions("hanako@example.jp", 0, 9) == []
+
+
+def test_help_signals(store: SqliteStore) -> None:
+    rows = [row("b", 2000)._replace(event_type="help_stop"), row("a", 1000)._replace(event_type="help"), row("c", 3000)]
+    store.append([rows])
+    assert list(store.help_signals(0)) == [
+        HelpSignal("taro@example.jp", "s", 1000, False),
+        HelpSignal("taro@example.jp", "s", 2000, True),
+    ]
+    assert len(list(store.help_signals(1001))) == 1
+
+
+def test_the_latest_acknowledgement_of_a_student(store: SqliteStore) -> None:
+    made = [
+        Acknowledgement("help", 3000, 2900, "taro@example.jp", "teacher"),
+        Acknowledgement("help", 2000, 1900, "taro@example.jp", "teacher"),
+        Acknowledgement("help", 1000, 900, "hanako@example.jp", "teacher"),
+        Acknowledgement("error", 4000, 4000, "taro@example.jp", "teacher"),
+    ]
+    store.append([[row("a")], []], made)
+    assert store.acknowledged("help", 0) == {"taro@example.jp": 2900, "hanako@example.jp": 900}
+    assert store.acknowledged("help", 1001) == {"taro@example.jp": 2900}
+    assert store.acknowledged("error", 0) == {"taro@example.jp": 4000}
+
+
+def test_a_student_is_found_without_reading_the_others_events(store: SqliteStore) -> None:
+    queries = (sqlite._KNOWS, sqlite._EXECUTIONS, sqlite._HELP_SIGNALS, sqlite._ACTIVITY_OF_ONE)
+    for query in queries:
+        parameters = {"since": 0, "email": "x"} if ":since" in query else (0, "x", 50)[: query.count("?")]
+        plan = " ".join(str(line[3]) for line in store._read("EXPLAIN QUERY PLAN " + query, parameters))
+        assert "events_by_time (occurred_at>?" in plan, plan
+    assert "USING COVERING INDEX" in next(store._read("EXPLAIN QUERY PLAN " + sqlite._KNOWS, (0, "x")))[3]
 
 
 def test_a_transaction_is_whole(store: SqliteStore) -> None:
@@ -79,6 +138,57 @@ def test_a_locked_store_is_unavailable(store: SqliteStore, tmp_path: Path, monke
 def test_a_store_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError):
         list(SqliteStore(tmp_path / "none.sqlite3").activity(0))
+
+
+@pytest.fixture
+def first_schema(tmp_path: Path) -> Path:
+    """A file as the release before this one left it."""
+    path = tmp_path / "first.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(_STEPS[1])
+        connection.execute(sqlite._INSERT, row("old"))
+        connection.commit()
+    return path
+
+
+def test_a_file_of_the_release_before(first_schema: Path) -> None:
+    store = SqliteStore(first_schema)
+    for _ in range(2):
+        store.open()
+        assert store._writer().execute("SELECT version, readable_from FROM schema_version").fetchall() == [(2, 1)]
+        store.close()
+    store.open()
+    store.append([[row("new", 2000)]], [Acknowledgement("help", 1000, 1000, "taro@example.jp", "teacher")])
+    assert [activity.occurred_at for activity in store.activity(0)] == [1000, 2000]
+    assert store.acknowledged("help", 0) == {"taro@example.jp": 1000}
+    store.close()
+
+
+def test_the_release_before_can_be_rolled_back_to(first_schema: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqliteStore(first_schema)
+    store.open()
+    store.append([], [Acknowledgement("help", 1000, 1000, "taro@example.jp", "teacher")])
+    store.close()
+    with monkeypatch.context() as before:
+        before.setattr(schema, "SCHEMA_VERSION", 1)
+        store.open()
+        store.append([[row("rolled back", 3000)]])
+        store.close()
+    store.open()
+    assert [activity.occurred_at for activity in store.activity(0)] == [1000, 3000]
+    assert store.acknowledged("help", 0) == {"taro@example.jp": 1000}
+    store.close()
+
+
+def test_a_step_is_taken_whole_or_not_at_all(first_schema: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_STEPS, 2, "CREATE TABLE acknowledgements (id INTEGER); CREATE TABLE events (id INTEGER)")
+    store = SqliteStore(first_schema)
+    with pytest.raises(StoreUnavailableError, match="already exists"):
+        store.open()
+    monkeypatch.undo()
+    store.open()
+    assert [activity.occurred_at for activity in store.activity(0)] == [1000]
+    store.close()
 
 
 @pytest.mark.parametrize(("readable_from", "usable"), [(SCHEMA_VERSION, True), (SCHEMA_VERSION + 1, False)])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from event_server.events import StoredEvent
-from event_server.store import AppendResult, StoreUnavailableError
+from event_server.store import Acknowledgement, AppendResult, StoreUnavailableError
 from event_server.store.sqlite import SqliteStore
 from event_server.writer import Writer
 from test_store import row
@@ -20,13 +20,13 @@ class SlowStore(SqliteStore):
         self.go_on = threading.Event()
         self.transactions: list[int] = []
 
-    def append(self, batches: Sequence[Sequence[StoredEvent]]) -> list[AppendResult]:
+    def append(self, batches: Sequence[Sequence[StoredEvent]], *rest: Any) -> list[AppendResult]:
         self.go_on.wait(10)
         self.transactions.append(len(batches))
         for batch in batches:
             if any(event.event_id == "poison" for event in batch):
                 raise OverflowError("Python int too large to convert to SQLite INTEGER")
-        return super().append(batches)
+        return super().append(batches, *rest)
 
 
 @pytest.fixture
@@ -88,6 +88,27 @@ def test_one_request_does_not_take_the_others_with_it(store: SlowStore) -> None:
         await writer.stop()
 
     asyncio.run(scenario())
+
+
+def test_an_acknowledgement_shares_the_transaction(store: SlowStore) -> None:
+    seen = Acknowledgement("help", 1000, 1000, "taro@example.jp", "teacher")
+
+    async def scenario() -> None:
+        writer = Writer(store, max_queued_events=100)
+        await writer.start()
+        first = asyncio.create_task(writer.append([row("first")]))
+        await asyncio.sleep(0.05)
+        waiting = asyncio.gather(writer.append([row("a")]), writer.acknowledge(seen), writer.append([]))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        store.go_on.set()
+        assert await first == AppendResult(1, 0)
+        assert (await waiting)[::2] == [AppendResult(1, 0), AppendResult(0, 0)]
+        assert store.transactions == [1, 2]
+        await writer.stop()
+
+    asyncio.run(scenario())
+    assert store.acknowledged("help", 0) == {"taro@example.jp": 1000}
 
 
 def test_what_is_queued_is_written_before_the_end(store: SlowStore) -> None:

@@ -1,6 +1,8 @@
 """The ASGI application: FastAPI for everything, and one route beside it that takes the raw body."""
 
+import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,13 +14,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from event_server import __version__, dashboard, health, ingest
 from event_server.auth import Instructors, Writers, read_secrets
-from event_server.classroom import Overview
+from event_server.classroom import Overview, help_lasts
 from event_server.config import Config
 from event_server.events import Event
+from event_server.help_desk import HelpDesk
 from event_server.release import release_id
-from event_server.store import Store
+from event_server.store import Store, StoreUnavailableError
 from event_server.store.sqlite import SqliteStore
+from event_server.students import StudentActivity
 from event_server.writer import Writer
+
+# A request for help that was dismissed longer ago than this, and is still on, is a new one after a restart.
+_HELP_HISTORY = 24 * 3600 * 1000
 
 
 def create_app(config: Config, store: Store | None = None) -> ASGIApp:
@@ -36,13 +43,17 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     writers = Writers(read_secrets(config.credential("writers")), config.tokenless_networks, config.trusted_proxies)
     instructors = Instructors(read_secrets(config.credential("instructors")))
     origins = _pattern(config.cors_origins)
+    desk = HelpDesk(help_lasts(config.classroom))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await writer.start()
+        loading = None if await _load(desk, store) else asyncio.create_task(_load_later(desk, store))
         try:
             yield
         finally:
+            if loading is not None:
+                loading.cancel()
             await writer.stop()
 
     # No pages of documentation: they load their scripts from elsewhere, and a class's network may have no way out.
@@ -57,18 +68,37 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.config = config
     api.state.store = store
     api.state.writer = writer
+    api.state.desk = desk
     api.state.instructors = instructors
     # Now and not when asked: after a switch of releases an old process must not answer for the new one.
     api.state.release = release_id()
     api.include_router(health.router)
     api.include_router(dashboard.router)
     return CORSMiddleware(
-        _Fork(ingest.Ingest(writer, writers, config.limits, origins), api),
+        _Fork(ingest.Ingest(writer, writers, config.limits, origins, desk), api),
         allow_origin_regex=origins.pattern,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type"],
         max_age=3600,
     )
+
+
+async def _load(desk: HelpDesk, store: Store) -> bool:
+    """Tells the desk what the store holds; False if the store is away."""
+    since = time.time_ns() // 1_000_000 - _HELP_HISTORY
+    try:
+        dismissed_at = await asyncio.to_thread(store.acknowledged, "help", since)
+        signals = await asyncio.to_thread(lambda: list(store.help_signals(since)))
+    except StoreUnavailableError:
+        return False
+    desk.load(signals, dismissed_at)
+    return True
+
+
+async def _load_later(desk: HelpDesk, store: Store) -> None:
+    await asyncio.sleep(1)
+    while not await _load(desk, store):
+        await asyncio.sleep(1)
 
 
 class _Fork:
@@ -89,7 +119,8 @@ class _Api(FastAPI):
         if not self.openapi_schema:
             document = super().openapi()
             _, schemas = msgspec.json.schema_components(
-                [Event, ingest.Receipt, Overview], ref_template="#/components/schemas/{name}"
+                [Event, ingest.Receipt, Overview, StudentActivity, dashboard.Outcome],
+                ref_template="#/components/schemas/{name}",
             )
             document["components"]["schemas"].update(schemas)
             document["components"]["securitySchemes"]["writer"] = {"type": "http", "scheme": "bearer"}

@@ -58,6 +58,11 @@ def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies:
     return address
 
 
+def is_own_origin(origin: str, host: str | None) -> bool:
+    """Tells whether an Origin header names the server that the Host header does."""
+    return origin.partition("://")[2] == host
+
+
 def _parse(text: str) -> _Address | None:
     try:
         address = ipaddress.ip_address(text)

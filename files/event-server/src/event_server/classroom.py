@@ -1,7 +1,7 @@
 """Who needs help and who is stuck: the overview of a class, computed from its events."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -10,6 +10,7 @@ import msgspec
 
 from event_server.config import Classroom
 from event_server.events import EPOCH
+from event_server.help_desk import SessionKey
 from event_server.store import Activity
 
 TimeRange = Literal["1h", "24h", "7d"]
@@ -75,10 +76,27 @@ def range_start(time_range: TimeRange, now: int) -> int:
     return now - _RANGES[time_range][0]
 
 
+@dataclass(frozen=True)
+class Acknowledged:
+    """What instructors have seen to.
+
+    Attributes:
+        errors_until: the time, in milliseconds since 1970, up to which a student's errors are resolved.
+        help_sessions: the sessions whose request for help is dismissed.
+    """
+
+    errors_until: Mapping[str, int] = field(default_factory=dict)
+    help_sessions: AbstractSet[SessionKey] = frozenset()
+
+
+_NOTHING = Acknowledged()
+
+
 @dataclass
 class _Record:
     """A student's events so far."""
 
+    errors_resolved_until: int
     user_name: str | None = None
     team_name: str | None = None
     notebook: str | None = None
@@ -86,12 +104,24 @@ class _Record:
     executions: int = 0
     errors: int = 0
     last_failed: bool = False
-    help_heartbeat: int | None = None
+    # The last heartbeat, for each session whose request was not stopped.
+    help_heartbeats: dict[str | None, int] = field(default_factory=dict)
     # Errors in a row, for each cell whose last execution failed.
     streaks: dict[tuple[str | None, str | int | None], int] = field(default_factory=dict)
 
 
-def overview(activities: Iterable[Activity], time_range: TimeRange, now: int, rules: Classroom) -> Overview:
+def help_lasts(rules: Classroom) -> int:
+    """Returns how long a request for help lives without a heartbeat, in milliseconds."""
+    return rules.help_interval_seconds * rules.help_missed_intervals * 1000
+
+
+def overview(
+    activities: Iterable[Activity],
+    time_range: TimeRange,
+    now: int,
+    rules: Classroom,
+    acknowledged: Acknowledged = _NOTHING,
+) -> Overview:
     """Computes the overview.
 
     Args:
@@ -99,16 +129,23 @@ def overview(activities: Iterable[Activity], time_range: TimeRange, now: int, ru
         time_range: the range asked for.
         now: its end, in milliseconds since 1970.
         rules: what counts as active, stuck or asking for help.
+        acknowledged: what no longer counts as stuck or asking for help.
     """
     width = _RANGES[time_range][1]
     first = range_start(time_range, now) // width * width
-    bars = [Bar(_iso(start)) for start in range(first, now + 1, width)]
-    records: defaultdict[str, _Record] = defaultdict(_Record)
-    help_lasts = rules.help_interval_seconds * rules.help_missed_intervals * 1000
+    bars = [Bar(iso(start)) for start in range(first, now + 1, width)]
+    records: dict[str, _Record] = {}
+    lasts = help_lasts(rules)
     for activity in activities:
+        email = activity.email_address
+        if (record := records.get(email)) is None:
+            record = records[email] = _Record(acknowledged.errors_until.get(email, -1))
         bar = bars[min((activity.occurred_at - first) // width, len(bars) - 1)]
-        _take(records[activity.email_address], activity, bar, help_lasts)
-    students = [_student(email, record, now, help_lasts, rules) for email, record in records.items()]
+        _take(record, activity, bar, lasts)
+    students = [
+        _student(email, record, now, rules, asks=_asks(email, record, now - lasts, acknowledged))
+        for email, record in records.items()
+    ]
     students.sort(key=lambda student: (_URGENCY[student.status], student.user_name or "", student.email_address))
     active_since = now - rules.active_seconds * 1000
     metrics = Metrics(
@@ -122,7 +159,7 @@ def overview(activities: Iterable[Activity], time_range: TimeRange, now: int, ru
     return Overview(students, metrics, bars)
 
 
-def _take(record: _Record, activity: Activity, bar: Bar, help_lasts: int) -> None:
+def _take(record: _Record, activity: Activity, bar: Bar, lasts: int) -> None:
     record.user_name = activity.user_name or record.user_name
     record.team_name = activity.team_name or record.team_name
     record.last_activity = activity.occurred_at
@@ -132,29 +169,41 @@ def _take(record: _Record, activity: Activity, bar: Bar, help_lasts: int) -> Non
     elif activity.notebook_path:
         record.notebook = activity.notebook_path
     if activity.event_type == "cell_executed":
-        record.executions += 1
-        bar.execution_count += 1
-        cell = (activity.notebook_path, activity.cell_id or activity.cell_index)
-        record.last_failed = activity.has_error
-        if activity.has_error:
-            record.errors += 1
-            bar.error_count += 1
-            record.streaks[cell] = record.streaks.get(cell, 0) + 1
-        else:
-            record.streaks.pop(cell, None)
+        _take_execution(record, activity, bar)
     elif activity.event_type == "help":
         # Heartbeats of one request count once in the chart.
-        if record.help_heartbeat is None or activity.occurred_at - record.help_heartbeat > help_lasts:
+        if not any(activity.occurred_at - last <= lasts for last in record.help_heartbeats.values()):
             bar.help_count += 1
-        record.help_heartbeat = activity.occurred_at
+        record.help_heartbeats[activity.session_id] = activity.occurred_at
     elif activity.event_type == "help_stop":
-        record.help_heartbeat = None
+        record.help_heartbeats.pop(activity.session_id, None)
 
 
-def _student(email: str, record: _Record, now: int, help_lasts: int, rules: Classroom) -> Student:
+def _take_execution(record: _Record, activity: Activity, bar: Bar) -> None:
+    record.executions += 1
+    bar.execution_count += 1
+    cell = (activity.notebook_path, activity.cell_id or activity.cell_index)
+    if activity.has_error:
+        record.errors += 1
+        bar.error_count += 1
+    if activity.has_error and activity.occurred_at > record.errors_resolved_until:
+        record.last_failed = True
+        record.streaks[cell] = record.streaks.get(cell, 0) + 1
+    else:
+        record.last_failed = False
+        record.streaks.pop(cell, None)
+
+
+def _asks(email: str, record: _Record, since: int, acknowledged: Acknowledged) -> bool:
+    return any(
+        last >= since and (email, session_id) not in acknowledged.help_sessions
+        for session_id, last in record.help_heartbeats.items()
+    )
+
+
+def _student(email: str, record: _Record, now: int, rules: Classroom, *, asks: bool) -> Student:
     longest = max(record.streaks.values(), default=0)
     stuck = longest >= rules.significant_errors
-    asks = record.help_heartbeat is not None and now - record.help_heartbeat <= help_lasts
     status: Status
     if asks:
         status = "help"
@@ -171,7 +220,7 @@ def _student(email: str, record: _Record, now: int, help_lasts: int, rules: Clas
         user_name=record.user_name,
         team_name=record.team_name,
         current_notebook=record.notebook,
-        last_activity=_iso(record.last_activity),
+        last_activity=iso(record.last_activity),
         status=status,
         is_requesting_help=asks,
         cell_executions=record.executions,
@@ -181,5 +230,6 @@ def _student(email: str, record: _Record, now: int, help_lasts: int, rules: Clas
     )
 
 
-def _iso(moment: int) -> str:
+def iso(moment: int) -> str:
+    """Returns a time in milliseconds since 1970 as the wire format writes it."""
     return (EPOCH + timedelta(milliseconds=moment)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from event_server.auth import Writers
+from event_server.auth import Writers, is_own_origin
 from event_server.config import Limits
 from event_server.events import (
     MAX_EVENTS_PER_REQUEST,
@@ -22,6 +22,7 @@ from event_server.events import (
     TooManyEventsError,
     read_batch,
 )
+from event_server.help_desk import HELP_TYPES, HelpDesk
 from event_server.store import AppendResult, StoreUnavailableError
 from event_server.writer import Writer
 
@@ -70,7 +71,12 @@ OPERATION: dict[str, Any] = {
 
 
 class BatchStats(msgspec.Struct, frozen=True):
-    """What became of the events of a request."""
+    """What became of the events of a request.
+
+    Attributes:
+        dismissed_help: the sessions among the ``help`` events of the request whose button may go off: an instructor
+            has dismissed their request.
+    """
 
     batch_id: str
     total_events: int
@@ -79,6 +85,7 @@ class BatchStats(msgspec.Struct, frozen=True):
     failed_events: list[FailedEvent]
     event_types: dict[str, int]
     processing_time_ms: float
+    dismissed_help: list[str]
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -102,12 +109,15 @@ class Ingest:
     Stock clients take every 4xx for success and drop what they sent: only a request that can never work gets one.
     """
 
-    def __init__(self, writer: Writer, writers: Writers, limits: Limits, origins: re.Pattern[str]) -> None:
-        """Takes the writer to the store, who may write, how much, and from which web pages."""
+    def __init__(
+        self, writer: Writer, writers: Writers, limits: Limits, origins: re.Pattern[str], desk: HelpDesk
+    ) -> None:
+        """Takes the writer to the store, who may write, how much, from which web pages, and who hears of help."""
         self._writer = writer
         self._writers = writers
         self._limits = limits
         self._origins = origins
+        self._desk = desk
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +142,7 @@ class Ingest:
                     writer=writer,
                     max_event_bytes=self._limits.max_event_bytes,
                 )
-                result = await self._writer.append(batch.valid) if batch.valid else AppendResult(0, 0)
+                result = await self._writer.append(batch.valid)
         except _ClientGoneError:
             return
         except (_BodyTooLargeError, TooManyEventsError) as error:
@@ -147,14 +157,14 @@ class Ingest:
                 retry_after=str(RETRY_AFTER_SECONDS),
             )
         else:
-            await _respond(send, 202, _receipt(batch, result, time.perf_counter() - started))
+            await _respond(send, 202, self._receipt(batch, result, time.perf_counter() - started))
 
     def _refusal(self, headers: dict[bytes, str]) -> str | None:
         """A page of a foreign origin must not write with its visitor's address; programs send no origin."""
         origin = headers.get(b"origin")
         if origin is None or self._origins.fullmatch(origin):
             return None
-        if origin.partition("://")[2] == headers.get(b"host"):
+        if is_own_origin(origin, headers.get(b"host")):
             return None
         return "events are not taken from this origin"
 
@@ -198,25 +208,26 @@ class Ingest:
         finally:
             self._held_bytes -= held
 
-
-def _receipt(batch: Batch, result: AppendResult, seconds: float) -> Receipt:
-    total = len(batch.valid) + len(batch.failed)
-    if not total:
-        return Receipt("No events received")
-    if batch.failed:
-        _log.info("%d of %d events were refused", len(batch.failed), total)
-    return Receipt(
-        f"{len(batch.valid)} of {total} events accepted",
-        BatchStats(
-            batch_id=str(uuid.uuid4()),
-            total_events=total,
-            successful_events=len(batch.valid),
-            duplicate_events=result.duplicates,
-            failed_events=batch.failed,
-            event_types=Counter(event.event_type for event in batch.valid),
-            processing_time_ms=round(seconds * 1000, 3),
-        ),
-    )
+    def _receipt(self, batch: Batch, result: AppendResult, seconds: float) -> Receipt:
+        total = len(batch.valid) + len(batch.failed)
+        if not total:
+            return Receipt("No events received")
+        if batch.failed:
+            _log.info("%d of %d events were refused", len(batch.failed), total)
+        types = Counter(event.event_type for event in batch.valid)
+        return Receipt(
+            f"{len(batch.valid)} of {total} events accepted",
+            BatchStats(
+                batch_id=str(uuid.uuid4()),
+                total_events=total,
+                successful_events=len(batch.valid),
+                duplicate_events=result.duplicates,
+                failed_events=batch.failed,
+                event_types=types,
+                processing_time_ms=round(seconds * 1000, 3),
+                dismissed_help=[] if HELP_TYPES.isdisjoint(types) else self._desk.take(batch.valid),
+            ),
+        )
 
 
 async def _respond(send: Send, status: int, content: dict[str, Any] | Receipt, **headers: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from event_server.events import StoredEvent
-from event_server.store import AppendResult, Store, StoreUnavailableError
+from event_server.store import Acknowledgement, AppendResult, Store, StoreUnavailableError
 
 _log = logging.getLogger(__name__)
 
@@ -17,10 +17,15 @@ _EVENTS_PER_TRANSACTION = 4000
 
 
 class _Item(NamedTuple):
-    """What waits in the queue: events to append, or None for a check of the store."""
+    """What waits in the queue: events, an acknowledgement, or neither for a check of the store."""
 
-    events: Sequence[StoredEvent] | None
     answer: "asyncio.Future[Any]"
+    events: Sequence[StoredEvent] = ()
+    acknowledgement: Acknowledgement | None = None
+
+    @property
+    def is_check(self) -> bool:
+        return not self.events and self.acknowledgement is None
 
 
 class Writer:
@@ -75,8 +80,18 @@ class Writer:
         """
         if self._queued_events + len(events) > self._max_queued_events:
             raise StoreUnavailableError(f"{self._queued_events} events are waiting to be written")
-        result: AppendResult = await self._request(events)
+        if not events:
+            return AppendResult(0, 0)
+        result: AppendResult = await self._request(events=events)
         return result
+
+    async def acknowledge(self, acknowledgement: Acknowledgement) -> None:
+        """Returns when it is durable.
+
+        Raises:
+            StoreUnavailableError: it is not, or not yet.
+        """
+        await self._request(acknowledgement=acknowledgement)
 
     async def check(self) -> None:
         """Returns when the store has written a probe and read it back.
@@ -84,14 +99,14 @@ class Writer:
         Raises:
             StoreUnavailableError: it could not.
         """
-        await self._request(None)
+        await self._request()
 
-    async def _request(self, events: Sequence[StoredEvent] | None) -> Any:
+    async def _request(self, events: Sequence[StoredEvent] = (), acknowledgement: Acknowledgement | None = None) -> Any:
         if not self._accepting:
             raise StoreUnavailableError("the server is stopping")
-        item = _Item(events, asyncio.get_running_loop().create_future())
+        item = _Item(asyncio.get_running_loop().create_future(), events, acknowledgement)
         # Counted down with the answer and not here: a request that gives up still has its events in the queue.
-        self._queued_events += len(events or ())
+        self._queued_events += len(events)
         self._queue.put(item)
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -103,9 +118,9 @@ class Writer:
         running = True
         while running:
             group, running = self._next_group()
-            if appends := [item for item in group if item.events is not None]:
+            if appends := [item for item in group if not item.is_check]:
                 self._append(appends)
-            if checks := [item for item in group if item.events is None]:
+            if checks := [item for item in group if item.is_check]:
                 self._check(checks)
         self._store.close()
 
@@ -116,7 +131,7 @@ class Writer:
         item = self._queue.get()
         while item is not None:
             group.append(item)
-            size += len(item.events or ())
+            size += len(item.events)
             if size >= _EVENTS_PER_TRANSACTION:
                 return group, True
             try:
@@ -127,7 +142,10 @@ class Writer:
 
     def _append(self, group: list[_Item]) -> None:
         try:
-            outcomes: Sequence[AppendResult | Exception] = self._store.append([item.events or () for item in group])
+            outcomes: Sequence[AppendResult | Exception] = self._store.append(
+                [item.events for item in group],
+                [item.acknowledgement for item in group if item.acknowledgement is not None],
+            )
         except StoreUnavailableError as error:
             self._note(error)
             outcomes = [error] * len(group)
@@ -137,7 +155,7 @@ class Writer:
                 for item in group:
                     self._append([item])
                 return
-            _log.exception("events could not be stored")
+            _log.exception("a request could not be stored")
             outcomes = [error]
         else:
             self._note(None)
@@ -155,7 +173,7 @@ class Writer:
     def _answer(self, group: Sequence[_Item], outcomes: Sequence[AppendResult | Exception | None]) -> None:
         def answer() -> None:
             for item, outcome in zip(group, outcomes, strict=True):
-                self._queued_events -= len(item.events or ())
+                self._queued_events -= len(item.events)
                 if item.answer.done():
                     continue
                 if isinstance(outcome, Exception):

@@ -1,7 +1,7 @@
 """Where events are kept: what every store promises."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from event_server.events import StoredEvent
 
@@ -33,13 +33,39 @@ class Activity(NamedTuple):
     cell_id: str | None
     cell_index: int | None
     has_error: bool
+    session_id: str | None = None
+
+
+AcknowledgementKind = Literal["help", "error"]
+
+
+class Acknowledgement(NamedTuple):
+    """That an instructor has seen to a student's requests for help, or errors. Times are milliseconds since 1970.
+
+    ``acknowledged_at`` is the server's clock; what occurred until ``covers_until`` is seen to.
+    """
+
+    kind: AcknowledgementKind
+    acknowledged_at: int
+    covers_until: int
+    email_address: str
+    instructor: str
+
+
+class HelpSignal(NamedTuple):
+    """What a help button sent at a time in milliseconds since 1970: a heartbeat, or that it went off."""
+
+    email_address: str
+    session_id: str | None
+    occurred_at: int
+    stops: bool
 
 
 class Store(Protocol):
     """A store of events.
 
-    ``open``, ``append``, ``check`` and ``close`` are called by one thread, ``activity`` by any. All of them raise
-    ``StoreUnavailableError`` where waiting may help.
+    ``open``, ``append``, ``check`` and ``close`` are called by one thread, what reads by any. All of them raise
+    ``StoreUnavailableError`` where waiting may help. Times are milliseconds since 1970.
     """
 
     def open(self) -> None:
@@ -50,10 +76,12 @@ class Store(Protocol):
         """
         ...
 
-    def append(self, batches: Sequence[Sequence[StoredEvent]]) -> list[AppendResult]:
-        """Stores the events of several requests in one transaction, durably when it returns, or none of them.
+    def append(
+        self, batches: Sequence[Sequence[StoredEvent]], acknowledgements: Sequence[Acknowledgement] = ()
+    ) -> list[AppendResult]:
+        """Stores the events of several requests, and acknowledgements, in one transaction.
 
-        An event whose id is there already is left out.
+        They are durable when it returns, or none of them is there. An event whose id is there already is left out.
         """
         ...
 
@@ -61,8 +89,24 @@ class Store(Protocol):
         """Writes a probe and reads it back, apart from the events."""
         ...
 
-    def activity(self, since: int) -> Iterator[Activity]:
-        """Yields the events that occurred at or after a time, in the order in which they occurred."""
+    def activity(self, since: int, email: str | None = None) -> Iterator[Activity]:
+        """Yields the events, of one student or all, since a time, in the order in which they occurred."""
+        ...
+
+    def executions(self, email: str, since: int, limit: int) -> list[str]:
+        """Returns the JSON of a student's ``cell_executed`` events since a time, the latest first."""
+        ...
+
+    def knows(self, email: str, since: int) -> bool:
+        """Tells whether a student has sent an event since a time."""
+        ...
+
+    def help_signals(self, since: int) -> Iterator[HelpSignal]:
+        """Yields the heartbeats of help requests, and their ends, since a time."""
+        ...
+
+    def acknowledged(self, kind: AcknowledgementKind, since: int) -> dict[str, int]:
+        """Returns, by student, until when the acknowledgements made since a time cover what occurred."""
         ...
 
     def close(self) -> None:

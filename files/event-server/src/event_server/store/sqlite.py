@@ -3,51 +3,50 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from event_server.events import StoredEvent
-from event_server.store import Activity, AppendResult, SchemaError, StoreUnavailableError
+from event_server.store import (
+    Acknowledgement,
+    AcknowledgementKind,
+    Activity,
+    AppendResult,
+    HelpSignal,
+    StoreUnavailableError,
+)
+from event_server.store.schema import prepare_schema
 
-SCHEMA_VERSION = 1
-
-# A later schema that this release can still write to (columns added, none taken away) says so in readable_from.
-_SCHEMA = """
-CREATE TABLE schema_version (version INTEGER NOT NULL, readable_from INTEGER NOT NULL);
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY,
-    event_id TEXT NOT NULL UNIQUE,
-    event_type TEXT NOT NULL,
-    event_time INTEGER NOT NULL,
-    received_at INTEGER NOT NULL,
-    occurred_at INTEGER NOT NULL,
-    email_address TEXT NOT NULL,
-    user_name TEXT,
-    team_name TEXT,
-    session_id TEXT,
-    notebook_path TEXT,
-    cell_id TEXT,
-    cell_index INTEGER,
-    cell_type TEXT,
-    execution_count INTEGER,
-    has_error INTEGER,
-    execution_duration_ms INTEGER,
-    writer TEXT,
-    body TEXT NOT NULL
-);
-CREATE INDEX events_occurred_at ON events (occurred_at);
-CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), written_at INTEGER NOT NULL);
-"""
 _INSERT = (
     "INSERT INTO events (event_id, event_type, event_time, received_at, occurred_at, email_address, user_name,"
     " team_name, session_id, notebook_path, cell_id, cell_index, cell_type, execution_count, has_error,"
     " execution_duration_ms, writer, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (event_id) DO NOTHING"
 )
+_INSERT_ACKNOWLEDGEMENT = (
+    "INSERT INTO acknowledgements (kind, acknowledged_at, covers_until, email_address, instructor)"
+    " VALUES (?, ?, ?, ?, ?)"
+)
 _ACTIVITY = (
     "SELECT event_type, occurred_at, email_address, user_name, team_name, notebook_path, cell_id, cell_index,"
-    " coalesce(has_error, 0) FROM events WHERE occurred_at >= ? ORDER BY occurred_at, event_time, id"
+    " coalesce(has_error, 0), session_id FROM events WHERE occurred_at >= :since{} ORDER BY occurred_at, event_time, id"
+)
+_ACTIVITY_OF_ALL = _ACTIVITY.format("")
+_ACTIVITY_OF_ONE = _ACTIVITY.format(" AND email_address = :email")
+_EXECUTIONS = (
+    "SELECT body FROM events WHERE occurred_at >= ? AND event_type = 'cell_executed' AND email_address = ?"
+    " ORDER BY occurred_at DESC, event_time DESC, id DESC LIMIT ?"
+)
+_KNOWS = "SELECT 1 FROM events WHERE occurred_at >= ? AND email_address = ? ORDER BY occurred_at DESC LIMIT 1"
+_HELP_SIGNALS = (
+    "SELECT email_address, session_id, occurred_at, event_type = 'help_stop' FROM events"
+    " WHERE occurred_at >= ? AND event_type IN ('help', 'help_stop') ORDER BY occurred_at"
+)
+_ACKNOWLEDGED = (
+    "SELECT email_address, max(covers_until) FROM acknowledgements"
+    " WHERE acknowledged_at >= ? AND kind = ? GROUP BY email_address"
 )
 _BUSY_TIMEOUT_SECONDS = 5.0
 
@@ -66,8 +65,10 @@ class SqliteStore:
         with self._reconnecting_after_errors():
             self._writer()
 
-    def append(self, batches: Sequence[Sequence[StoredEvent]]) -> list[AppendResult]:
-        """Stores the events of several requests in one transaction."""
+    def append(
+        self, batches: Sequence[Sequence[StoredEvent]], acknowledgements: Sequence[Acknowledgement] = ()
+    ) -> list[AppendResult]:
+        """Stores the events of several requests, and what instructors acknowledged, in one transaction."""
         with self._reconnecting_after_errors():
             connection = self._writer()
             results = []
@@ -77,6 +78,7 @@ class SqliteStore:
                     connection.executemany(_INSERT, batch)
                     stored = connection.total_changes - before
                     results.append(AppendResult(stored, len(batch) - stored))
+                connection.executemany(_INSERT_ACKNOWLEDGEMENT, acknowledgements)
             return results
 
     def check(self) -> None:
@@ -94,14 +96,28 @@ class SqliteStore:
             if (free := disk.f_bavail * disk.f_frsize) < self._min_free_bytes:
                 raise StoreUnavailableError(f"{free} bytes are free on the disk; at least {self._min_free_bytes}")
 
-    def activity(self, since: int) -> Iterator[Activity]:
+    def activity(self, since: int, email: str | None = None) -> Iterator[Activity]:
         """Yields the events that occurred since a time in milliseconds since 1970."""
-        try:
-            with closing(self._reader()) as reader:
-                for row in reader.execute(_ACTIVITY, (since,)):
-                    yield Activity(*row)
-        except sqlite3.Error as error:
-            raise StoreUnavailableError(str(error)) from error
+        query = _ACTIVITY_OF_ALL if email is None else _ACTIVITY_OF_ONE
+        for row in self._read(query, {"since": since, "email": email}):
+            yield Activity(*row)
+
+    def executions(self, email: str, since: int, limit: int) -> list[str]:
+        """Returns a student's executions as they came, the latest first."""
+        return [body for (body,) in self._read(_EXECUTIONS, (since, email, limit))]
+
+    def knows(self, email: str, since: int) -> bool:
+        """Tells whether a student has sent an event since a time."""
+        return any(self._read(_KNOWS, (since, email)))
+
+    def help_signals(self, since: int) -> Iterator[HelpSignal]:
+        """Yields what students' help buttons sent since a time."""
+        for email, session_id, occurred_at, stops in self._read(_HELP_SIGNALS, (since,)):
+            yield HelpSignal(email, session_id, occurred_at, bool(stops))
+
+    def acknowledged(self, kind: AcknowledgementKind, since: int) -> dict[str, int]:
+        """Returns until when each student's errors or requests are seen to, where that was done since a time."""
+        return dict(self._read(_ACKNOWLEDGED, (since, kind)))
 
     def close(self) -> None:
         """Disconnects; the last connection folds the log into the file."""
@@ -116,12 +132,20 @@ class SqliteStore:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-                _prepare_schema(connection)
+                with _transaction(connection):
+                    prepare_schema(connection)
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
         return self._connection
+
+    def _read(self, query: str, parameters: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        try:
+            with closing(self._reader()) as reader:
+                yield from reader.execute(query, parameters)
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(str(error)) from error
 
     def _reader(self) -> sqlite3.Connection:
         return _connect(self._path.absolute().as_uri() + "?mode=ro")
@@ -150,18 +174,3 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _prepare_schema(connection: sqlite3.Connection) -> None:
-    with _transaction(connection):
-        exists = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'").fetchone()
-        if not exists:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                connection.execute(statement)
-            connection.execute("INSERT INTO schema_version VALUES (?, ?)", (SCHEMA_VERSION, SCHEMA_VERSION))
-        version, readable_from = connection.execute("SELECT version, readable_from FROM schema_version").fetchone()
-    if readable_from > SCHEMA_VERSION:
-        raise SchemaError(
-            f"the database has schema {version}, which needs a release that knows schema {readable_from};"
-            f" this one knows schema {SCHEMA_VERSION}"
-        )
