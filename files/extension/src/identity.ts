@@ -1,9 +1,9 @@
-import { Dialog, showDialog } from '@jupyterlab/apputils';
+import { Dialog } from '@jupyterlab/apputils';
 import { PageConfig } from '@jupyterlab/coreutils';
 import type { User } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { Widget } from '@lumino/widgets';
 
+import { IdentityForm } from './identityform';
 import type { IIdentity } from './settings';
 
 /**
@@ -32,64 +32,37 @@ export function isComplete({ emailAddress, userName }: IIdentity): boolean {
   return userName !== '' && /^[^@\s]+@[^@\s]+$/.test(emailAddress);
 }
 
-class IdentityForm extends Widget implements Dialog.IBodyWidget<IIdentity> {
-  constructor(trans: TranslationBundle, known: IIdentity, hint: string) {
-    super();
-    this.addClass('cm-IdentityForm');
-    const text = document.createElement('p');
-    text.textContent =
-      hint ||
-      trans.__('Your instructor sees what you run, and when you ask for help. Who are you?');
-    this.node.appendChild(text);
-    this._name = this._field(trans.__('Name'), 'text', 'name', known.userName);
-    this._address = this._field(trans.__('E-mail address'), 'email', 'email', known.emailAddress);
-  }
-
-  getValue(): IIdentity {
-    return { emailAddress: this._address.value.trim(), userName: this._name.value.trim() };
-  }
-
-  private _field(
-    text: string,
-    type: string,
-    autocomplete: 'name' | 'email',
-    value: string
-  ): HTMLInputElement {
-    const label = document.createElement('label');
-    const input = document.createElement('input');
-    input.className = 'jp-mod-styled';
-    input.type = type;
-    // Newer versions of JupyterLab keep the dialog's button disabled until the fields are valid.
-    input.required = true;
-    input.name = autocomplete;
-    input.autocomplete = autocomplete;
-    input.value = value;
-    label.append(text, input);
-    this.node.appendChild(label);
-    return input;
-  }
-
-  private readonly _name: HTMLInputElement;
-  private readonly _address: HTMLInputElement;
-}
-
-/** Asks the student for name and address until they are complete; null when the student does not say. */
-export async function askIdentity(
+/**
+ * Asks the student for name and address until they are complete.
+ *
+ * @param known - what is in the fields at first.
+ * @param settled - withdraws the question, because it is known who the student is.
+ * @returns null when the student does not say.
+ */
+async function askIdentity(
   trans: TranslationBundle,
-  known: IIdentity
+  known: IIdentity,
+  settled: AbortSignal
 ): Promise<IIdentity | null> {
-  let hint = '';
   let answer = known;
-  for (;;) {
-    const result = await showDialog<IIdentity>({
+  for (let again = false; !settled.aborted; again = true) {
+    const body = new IdentityForm(trans, answer);
+    if (again) {
+      body.complain();
+    }
+    const dialog = new Dialog<IIdentity>({
       title: trans.__('Cell Monitor'),
-      body: new IdentityForm(trans, answer, hint),
+      body,
       buttons: [
         Dialog.cancelButton({ label: trans.__('Not now') }),
         Dialog.okButton({ label: trans.__('Save') })
       ],
       focusNodeSelector: 'input'
     });
+    const withdraw = (): void => dialog.reject();
+    settled.addEventListener('abort', withdraw);
+    const result = await dialog.launch();
+    settled.removeEventListener('abort', withdraw);
     if (!result.button.accept || result.value === null) {
       return null;
     }
@@ -97,6 +70,49 @@ export async function askIdentity(
     if (isComplete(answer)) {
       return answer;
     }
-    hint = trans.__('Please give your name and an e-mail address such as taro@example.com.');
   }
+  return null;
+}
+
+/** The question to a student who they are: one at a time, withdrawn when the answer is found elsewhere. */
+export class Introduction {
+  /**
+   * @param _save - keeps an answer.
+   */
+  constructor(
+    private readonly _trans: TranslationBundle,
+    private readonly _save: (answer: IIdentity) => Promise<void>
+  ) {}
+
+  /**
+   * Asks, unless the question is open already.
+   *
+   * @param known - what is in the fields at first.
+   * @returns whether that is settled: the student answered and the answer is kept, or did not want to say.
+   */
+  ask(known: IIdentity): Promise<boolean> {
+    this._open ??= this._ask(known)
+      .catch(() => false)
+      .finally(() => {
+        this._open = null;
+      });
+    return this._open;
+  }
+
+  /** Takes the question back. */
+  withdraw(): void {
+    this._withdrawn.abort();
+  }
+
+  private async _ask(known: IIdentity): Promise<boolean> {
+    this._withdrawn = new AbortController();
+    const answer = await askIdentity(this._trans, known, this._withdrawn.signal);
+    if (answer) {
+      await this._save(answer);
+    }
+    return true;
+  }
+
+  private _open: Promise<boolean> | null = null;
+  private _withdrawn = new AbortController();
 }

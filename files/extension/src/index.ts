@@ -8,10 +8,12 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { EventFactory, type IReporter } from './events';
 import { HelpButton } from './help';
-import { askIdentity, hubIdentity } from './identity';
+import { hubIdentity, Introduction } from './identity';
 import { Monitor } from './monitor';
+import { OtherPages } from './pages';
 import { EventQueue } from './queue';
 import { isTeamName, readSettings, whoReports, type IIdentity } from './settings';
+import { lockedSettings, settingsTransform } from './transform';
 import { CollectorSender, DirectSender } from './transport';
 
 const PLUGIN_ID = 'cell-monitor:plugin';
@@ -63,19 +65,28 @@ function activate(
     contents.localPath(path)
   );
 
-  const introduce = async (): Promise<void> => {
-    const answer = await askIdentity(trans, settings);
-    if (answer && stored) {
-      await stored.set('userName', answer.userName);
-      await stored.set('emailAddress', answer.emailAddress);
-    }
-  };
+  const locked = lockedSettings();
+  registry.transform(PLUGIN_ID, settingsTransform(trans, locked));
+  const pages = new OtherPages(() => {
+    registry.reload(PLUGIN_ID).catch(() => undefined);
+  });
+
+  const introduction = new Introduction(trans, async answer => {
+    // Both at once: half an identity is nobody's.
+    await stored?.save(JSON.stringify({ ...stored.user, ...answer }, null, 2));
+  });
+  const introduce = async (): Promise<boolean> =>
+    stored !== null &&
+    !locked.has('userName') &&
+    !locked.has('emailAddress') &&
+    introduction.ask(settings);
   const askOnce = async (): Promise<void> => {
     if (!stored || whoReports(settings, hubUser) || (await state?.fetch(ASKED_KEY))) {
       return;
     }
-    await introduce();
-    await state?.save(ASKED_KEY, true);
+    if (await introduce()) {
+      await state?.save(ASKED_KEY, true);
+    }
   };
   const toggleHelp = async (panel: NotebookPanel): Promise<void> => {
     const request = monitor.help(panel);
@@ -95,6 +106,10 @@ function activate(
 
   const takeSettings = (source: ISettingRegistry.ISettings): void => {
     settings = readSettings(source.composite);
+    pages.see(settings);
+    if (whoReports(settings, hubUser)) {
+      introduction.withdraw();
+    }
     document.body.classList.toggle('cm-mod-animated', settings.animationEnabled);
     monitor.reporterChanged();
     queue.wake();
@@ -118,14 +133,16 @@ function activate(
   tracker.forEach(panel => monitor.watch(panel));
   tracker.widgetAdded.connect((_, panel) => {
     monitor.watch(panel);
-    void ready.then(askOnce);
+    ready.then(askOnce).catch(() => undefined);
   });
   window.addEventListener('pagehide', () => queue.flush());
   window.addEventListener('online', () => queue.wake());
 
   const ready = (async () => {
-    hubUser = await hubIdentity(user).catch(() => null);
-    stored = await registry.load(PLUGIN_ID);
+    [hubUser, stored] = await Promise.all([
+      hubIdentity(user).catch(() => null),
+      registry.load(PLUGIN_ID)
+    ]);
     stored.changed.connect(takeSettings);
     takeSettings(stored);
     if (tracker.size > 0) {

@@ -16,20 +16,31 @@ const lab = {
 };
 
 jest.mock('@jupyterlab/apputils', () => ({
-  Dialog: { cancelButton: () => ({}), okButton: () => ({}) },
+  Dialog: class {
+    static cancelButton(): object {
+      return {};
+    }
+    static okButton(): object {
+      return {};
+    }
+    constructor(
+      private readonly _options: { body: { node: HTMLElement; getValue(): IIdentity } }
+    ) {}
+    launch() {
+      const { body } = this._options;
+      lab.asked.push(body.node);
+      const answer = lab.answers.shift() ?? null;
+      const [name, address] = body.node.querySelectorAll('input');
+      name!.value = answer?.userName ?? '';
+      address!.value = answer?.emailAddress ?? '';
+      return Promise.resolve({ button: { accept: answer !== null }, value: body.getValue() });
+    }
+  },
   IToolbarWidgetRegistry: 'toolbars',
-  Notification: { warning: (text: string) => lab.warnings.push(text) },
-  showDialog: ({ body }: { body: { node: HTMLElement; getValue(): IIdentity } }) => {
-    lab.asked.push(body.node);
-    const answer = lab.answers.shift() ?? null;
-    const [name, address] = body.node.querySelectorAll('input');
-    name!.value = answer?.userName ?? '';
-    address!.value = answer?.emailAddress ?? '';
-    return Promise.resolve({ button: { accept: answer !== null }, value: body.getValue() });
-  }
+  Notification: { warning: (text: string) => lab.warnings.push(text) }
 }));
 jest.mock('@jupyterlab/coreutils', () => ({
-  PageConfig: { getOption: (key: string) => lab.options[key] ?? '' },
+  PageConfig: { getBaseUrl: () => '/', getOption: (key: string) => lab.options[key] ?? '' },
   URLExt: { join: (...parts: string[]) => parts.join('/') }
 }));
 jest.mock('@jupyterlab/notebook', () => ({
@@ -64,6 +75,12 @@ class Settings {
 
   set(key: string, value: unknown): Promise<void> {
     this.composite = { ...this.composite, [key]: value };
+    this.changed.emit();
+    return Promise.resolve();
+  }
+
+  save(raw: string): Promise<void> {
+    this.composite = { ...this.composite, ...(JSON.parse(raw) as object) };
     this.changed.emit();
     return Promise.resolve();
   }
@@ -137,7 +154,7 @@ async function start(
       }
     } as never,
     { forEach: () => undefined, widgetAdded, size: 0 },
-    { load: () => Promise.resolve(settings) },
+    { load: () => Promise.resolve(settings), transform: () => undefined },
     {
       addFactory: (_: string, __: string, factory: typeof makeButton) => {
         makeButton = factory;
