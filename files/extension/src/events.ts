@@ -1,7 +1,9 @@
 import { uuid4, uuid7Source } from './uuid';
 import type { IIdentity } from './settings';
 
-export type EventType = 'cell_executed' | 'notebook_opened' | 'help' | 'help_stop';
+/** What happened. */
+export type EventType =
+  'cell_executed' | 'notebook_opened' | 'notebook_saved' | 'notebook_closed' | 'help' | 'help_stop';
 
 /** What a `cell_executed` event says besides the fields of all events. */
 export interface IExecution {
@@ -14,6 +16,8 @@ export interface IExecution {
   errorMessage?: string;
   result: string;
   executionDurationMs: number;
+  /** Left out unless the page or the notebook was closed while the cell ran. */
+  metadata?: { readonly unfinished: true };
 }
 
 /** An event as it is sent; fields that are not known are left out. */
@@ -35,6 +39,7 @@ export interface IReporter extends IIdentity {
 
 /** Makes the events of one page load. */
 export class EventFactory {
+  /** Names the page load. */
   readonly sessionId = uuid4();
 
   constructor(
@@ -42,6 +47,7 @@ export class EventFactory {
     private readonly _nextId: () => string = uuid7Source()
   ) {}
 
+  /** Makes an event that happens now, with an id of its own. */
   create(
     eventType: EventType,
     reporter: IReporter,

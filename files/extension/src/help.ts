@@ -1,76 +1,67 @@
 import { Signal, type ISignal } from '@lumino/signaling';
-import { Widget } from '@lumino/widgets';
 
+import { every } from './heartbeat';
+
+/** How often a request for help is said again. */
 export const HEARTBEAT_MS = 10_000;
 
 /** A student's request for help in one notebook: a heartbeat for as long as it is on. */
 export class HelpRequest {
-  constructor(private readonly _send: (eventType: 'help' | 'help_stop') => void) {}
+  /** @param _send - sends an event; false when it does not because the last one still waits. */
+  constructor(private readonly _send: (eventType: 'help' | 'help_stop') => boolean) {}
 
+  /** Whether help is asked for. */
   get isOn(): boolean {
-    return this._timer !== null;
+    return this._stopBeating !== null;
   }
 
+  /** Says when a request begins and when it ends. */
   get changed(): ISignal<this, boolean> {
     return this._changed;
   }
 
+  /** Asks for help. */
   start(): void {
-    if (this._timer === null) {
-      this._timer = setInterval(() => this._send('help'), HEARTBEAT_MS);
-      this._send('help');
+    if (this._stopBeating === null) {
+      this._beats = 0;
+      this._stopBeating = every(HEARTBEAT_MS, () => this._beat());
+      this._beat();
       this._changed.emit(true);
     }
   }
 
+  /** Asks no more. */
   stop(): void {
-    if (this._timer !== null) {
-      clearInterval(this._timer);
-      this._timer = null;
+    if (this._stopBeating !== null) {
+      this._stopBeating();
+      this._stopBeating = null;
       this._send('help_stop');
       this._changed.emit(false);
     }
   }
 
-  private _timer: ReturnType<typeof setInterval> | null = null;
+  /**
+   * Takes the news that the instructor has seen to the requests of this page; true when it ends this one.
+   *
+   * The news may be late and mean a request before this one. It is told again with each heartbeat,
+   * so it is heeded from the second on: that one is sent only when the first has left, and with it
+   * all that is older.
+   */
+  dismiss(): boolean {
+    const heeded = this.isOn && this._beats > 1;
+    if (heeded) {
+      this.stop();
+    }
+    return heeded;
+  }
+
+  private _beat(): void {
+    if (this._send('help')) {
+      this._beats += 1;
+    }
+  }
+
+  private _beats = 0;
+  private _stopBeating: (() => void) | null = null;
   private readonly _changed = new Signal<this, boolean>(this);
-}
-
-/** The texts of the help button. */
-export interface IHelpTexts {
-  readonly label: string;
-  readonly off: string;
-  readonly on: string;
-}
-
-/** The button in a notebook's toolbar; it shows the state of a request, and changes nothing itself. */
-export class HelpButton extends Widget {
-  constructor(
-    private readonly _request: HelpRequest,
-    private readonly _texts: IHelpTexts,
-    onClick: () => void
-  ) {
-    super();
-    this.addClass('cm-HelpButton');
-    this._button.type = 'button';
-    this._button.className = 'cm-HelpButton-button';
-    this._button.dataset.testid = 'cell-monitor-help';
-    this._button.textContent = _texts.label;
-    this._button.addEventListener('click', onClick);
-    this.node.appendChild(this._button);
-    _request.changed.connect(() => this._show(), this);
-    this._show();
-  }
-
-  override dispose(): void {
-    Signal.clearData(this);
-    super.dispose();
-  }
-
-  private _show(): void {
-    this._button.setAttribute('aria-pressed', String(this._request.isOn));
-    this._button.title = this._request.isOn ? this._texts.on : this._texts.off;
-  }
-
-  private readonly _button = document.createElement('button');
 }

@@ -7,11 +7,13 @@ import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { EventFactory, type IReporter } from './events';
-import { HelpButton } from './help';
+import { HelpButton } from './helpbutton';
+import { HelpMemory, sessionStorageOrNull } from './helpmemory';
 import { hubIdentity, Introduction } from './identity';
 import { Monitor } from './monitor';
 import { OtherPages } from './pages';
 import { EventQueue } from './queue';
+import { quietly } from './quiet';
 import { isTeamName, readSettings, whoReports, type IIdentity } from './settings';
 import { lockedSettings, settingsTransform } from './transform';
 import { CollectorSender, DirectSender } from './transport';
@@ -61,9 +63,17 @@ function activate(
     }
   );
   const { contents, user } = app.serviceManager;
-  const monitor = new Monitor(new EventFactory(), queue, reporter, path =>
-    contents.localPath(path)
-  );
+  const monitor = new Monitor({
+    events: new EventFactory(),
+    queue,
+    helpMemory: new HelpMemory(
+      `${PLUGIN_ID}:help:${PageConfig.getOption('baseUrl')}`,
+      sessionStorageOrNull()
+    ),
+    reporter,
+    privacy: () => settings,
+    localPath: path => contents.localPath(path)
+  });
 
   const locked = lockedSettings();
   registry.transform(PLUGIN_ID, settingsTransform(trans, locked));
@@ -126,16 +136,17 @@ function activate(
     panel => new HelpButton(monitor.help(panel), texts, () => void toggleHelp(panel))
   );
 
-  NotebookActions.executionScheduled.connect((_, { notebook, cell }) =>
-    monitor.scheduled(notebook, cell)
-  );
-  NotebookActions.executed.connect((_, args) => monitor.executed(args));
+  NotebookActions.executionScheduled.connect((_, { cell }) => monitor.scheduled(cell));
+  NotebookActions.executed.connect((_, args) => quietly(() => monitor.executed(args)));
   tracker.forEach(panel => monitor.watch(panel));
   tracker.widgetAdded.connect((_, panel) => {
     monitor.watch(panel);
     ready.then(askOnce).catch(() => undefined);
   });
-  window.addEventListener('pagehide', () => queue.flush());
+  window.addEventListener('pagehide', () => {
+    monitor.leave();
+    queue.flush();
+  });
   window.addEventListener('online', () => queue.wake());
 
   const ready = (async () => {

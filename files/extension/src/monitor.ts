@@ -1,12 +1,24 @@
 import type { Cell, ICodeCellModel } from '@jupyterlab/cells';
 import type { KernelError, Notebook, NotebookPanel } from '@jupyterlab/notebook';
-import type { Kernel } from '@jupyterlab/services';
 
-import type { EventFactory, EventType, IExecution, IReporter } from './events';
-import { HelpRequest } from './help';
-import { cut, errorMessage, errorOf, MAX_CODE_LENGTH, resultOf, type IOutput } from './outputs';
-import type { EventQueue } from './queue';
-import { ExecutionTimer, recordedDuration } from './timing';
+import type { EventFactory, EventType, IEvent, IExecution, IReporter } from './events';
+import type { HelpRequest } from './help';
+import type { HelpMemory } from './helpmemory';
+import { OpenNotebook, type INotebookHost, type NotebookContext } from './notebook';
+import {
+  cut,
+  errorMessage,
+  errorOf,
+  MAX_CODE_LENGTH,
+  MAX_ERROR_LENGTH,
+  MAX_RESULT_LENGTH,
+  Outputs,
+  type IError
+} from './outputs';
+import { mask } from './privacy';
+import type { IRun } from './runs';
+import type { ISettings } from './settings';
+import { recordedDuration } from './timing';
 
 /** What `NotebookActions.executed` tells. */
 export interface IExecuted {
@@ -16,145 +28,181 @@ export interface IExecuted {
   readonly error?: KernelError | null;
 }
 
-/** What is known of one open notebook. */
-class Watched {
-  constructor(
-    readonly panel: NotebookPanel,
-    send: (eventType: EventType) => void
-  ) {
-    this.help = new HelpRequest(send);
-  }
-
-  readonly help: HelpRequest;
-  readonly timer = new ExecutionTimer();
-  readonly scheduled = new WeakMap<Cell, number>();
-  openReported = false;
+/** What a monitor works with. */
+export interface IMonitorOptions {
+  readonly events: EventFactory;
+  readonly queue: {
+    push(event: IEvent): void;
+    /** Whether an event has not left the browser. */
+    isWaiting?(eventId: string): boolean;
+  };
+  readonly helpMemory: HelpMemory;
+  /** Whose events they are; null while nobody is known, and nothing is sent. */
+  readonly reporter: () => IReporter | null;
+  /** What the student lets the instructor see. */
+  readonly privacy: () => Pick<ISettings, 'includeCode' | 'includeOutputs'>;
+  /** Takes the drive's name off a path. */
+  readonly localPath: (path: string) => string;
 }
 
 /** Turns what happens in notebooks into events. */
-export class Monitor {
-  /**
-   * @param reporter - whose events they are; null while nobody is known, and nothing is sent.
-   * @param localPath - takes the drive's name off a path.
-   */
-  constructor(
-    private readonly _events: EventFactory,
-    private readonly _queue: Pick<EventQueue, 'push'>,
-    private readonly _reporter: () => IReporter | null,
-    private readonly _localPath: (path: string) => string
-  ) {}
+export class Monitor implements INotebookHost {
+  constructor(private readonly _options: IMonitorOptions) {
+    this.helpMemory = _options.helpMemory;
+  }
 
-  /** Watches a notebook until it is closed. */
-  watch(panel: NotebookPanel): void {
-    if (this._watched.has(panel.content)) {
-      return;
+  /** Remembers over a reload where help is asked for. */
+  readonly helpMemory: HelpMemory;
+
+  /** Watches a notebook until its last view is closed. */
+  watch({ context, content }: NotebookPanel): OpenNotebook {
+    let notebook = this._notebooks.get(context);
+    if (notebook === undefined) {
+      notebook = new OpenNotebook(context, this);
+      this._notebooks.set(context, notebook);
     }
-    const watched = new Watched(panel, eventType => this._report(eventType, panel));
-    this._watched.set(panel.content, watched);
-    this._watchKernel(watched);
-    panel.disposed.connect(() => {
-      watched.help.stop();
-      this._watched.delete(panel.content);
-    });
-    void panel.context.ready.then(() => this._reportOpened(watched));
+    this._views.set(content, notebook);
+    return notebook;
   }
 
   /** The help request of a notebook. */
   help(panel: NotebookPanel): HelpRequest {
-    this.watch(panel);
-    return this._watched.get(panel.content)!.help;
+    return this.watch(panel).help;
   }
 
   /** Makes up for what could not be said before it was known who reports. */
   reporterChanged(): void {
-    for (const watched of this._watched.values()) {
-      if (watched.panel.context.isReady) {
-        this._reportOpened(watched);
-      }
+    this._notebooks.forEach(notebook => notebook.reportOpened());
+  }
+
+  /** Turns help off where the instructor has seen to it; true when there was any in this page. */
+  dismissed(sessionIds: readonly string[]): boolean {
+    if (!sessionIds.includes(this._options.events.sessionId)) {
+      return false;
     }
+    return [...this._notebooks.values()].filter(notebook => notebook.help.dismiss()).length > 0;
+  }
+
+  /** Reports what still runs: the page goes away, and nobody will see its end. */
+  leave(): void {
+    this._notebooks.forEach(notebook => notebook.runs.end(null));
   }
 
   /** Notes when a cell was handed to its kernel. */
-  scheduled(notebook: Notebook, cell: Cell): void {
-    this._watched.get(notebook)?.scheduled.set(cell, performance.now());
+  scheduled(cell: Cell): void {
+    this._scheduled.set(cell, performance.now());
   }
 
-  /** Reports a cell that has run. */
+  /** Reports a cell whose execution the kernel's messages do not show: a text, or one run elsewhere. */
   executed(args: IExecuted): void {
-    const watched = this._watched.get(args.notebook);
-    if (watched) {
-      const execution = describe(args, watched);
-      if (execution) {
-        this._report('cell_executed', watched.panel, execution);
+    const notebook = this._views.get(args.notebook);
+    const { type, id, sharedModel } = args.cell.model;
+    if (notebook === undefined || (type === 'code' && notebook.runs.isUsed)) {
+      return;
+    }
+    if (type === 'code') {
+      const run = this._runOf(args);
+      if (run !== null) {
+        this.reportRun(notebook, run);
       }
+    } else {
+      this._reportCell(notebook, {
+        cellId: id,
+        cellType: type as 'markdown' | 'raw',
+        code: sharedModel.getSource(),
+        hasError: !args.success,
+        result: '',
+        executionDurationMs: 0
+      });
     }
   }
 
-  private _watchKernel({ panel, timer }: Watched): void {
-    const observe = (_: unknown, { msg, direction }: Kernel.IAnyMessageArgs): void =>
-      timer.observe(direction, msg);
-    panel.sessionContext.session?.kernel?.anyMessage.connect(observe);
-    panel.sessionContext.kernelChanged.connect((_, { oldValue, newValue }) => {
-      oldValue?.anyMessage.disconnect(observe);
-      newValue?.anyMessage.connect(observe);
+  /** Reports an execution that has ended. */
+  reportRun(notebook: OpenNotebook, run: IRun): void {
+    const { error } = run;
+    this._reportCell(notebook, {
+      cellId: run.cellId,
+      cellType: 'code',
+      code: run.code,
+      ...(run.executionCount !== null && { executionCount: run.executionCount }),
+      hasError: error !== null,
+      ...(error !== null && { errorMessage: this._message(error) }),
+      result: this._options.privacy().includeOutputs ? run.result : '',
+      executionDurationMs: run.durationMs,
+      ...(run.unfinished && { metadata: { unfinished: true } })
     });
   }
 
-  private _reportOpened(watched: Watched): void {
-    if (!watched.openReported && !watched.panel.isDisposed) {
-      watched.openReported = this._report('notebook_opened', watched.panel);
+  /** Reports an event; returns its id, null when nothing is sent. */
+  report(eventType: EventType, path: string, execution?: IExecution): string | null {
+    const { events, queue, reporter, localPath } = this._options;
+    const who = reporter();
+    if (who === null) {
+      return null;
     }
+    const event = events.create(eventType, who, localPath(path), execution);
+    queue.push(event);
+    return event.eventId;
   }
 
-  private _report(eventType: EventType, panel: NotebookPanel, execution?: IExecution): boolean {
-    const reporter = this._reporter();
-    if (reporter === null) {
-      return false;
+  /** Whether an event has not left the browser. */
+  isWaiting(eventId: string): boolean {
+    return this._options.queue.isWaiting?.(eventId) ?? false;
+  }
+
+  /** Lets go of a notebook. */
+  closed(notebook: OpenNotebook): void {
+    this._notebooks.delete(notebook.context);
+  }
+
+  private _reportCell(notebook: OpenNotebook, execution: IExecution): void {
+    const { errorMessage: message } = execution;
+    const cellIndex = notebook.indexOf(execution.cellId);
+    const code = this._options.privacy().includeCode ? cut(execution.code, MAX_CODE_LENGTH) : '';
+    this.report('cell_executed', notebook.context.path, {
+      ...execution,
+      ...(cellIndex !== undefined && { cellIndex }),
+      code: cut(mask(code), MAX_CODE_LENGTH),
+      result: cut(mask(execution.result), MAX_RESULT_LENGTH),
+      ...(message !== undefined && { errorMessage: cut(mask(message), MAX_ERROR_LENGTH) })
+    });
+  }
+
+  private _message(error: IError): string {
+    return this._options.privacy().includeOutputs ? errorMessage(error) : error.name;
+  }
+
+  /** An execution as its cell shows it; null when the cell did not run after all. */
+  private _runOf({ cell, success, error }: IExecuted): IRun | null {
+    const model = cell.model as ICodeCellModel;
+    const outputs = new Outputs();
+    for (let index = 0; index < model.outputs.length; index++) {
+      const output = model.outputs.get(index).toJSON();
+      outputs.add(output.output_type, output);
     }
-    const path = this._localPath(panel.context.path);
-    this._queue.push(this._events.create(eventType, reporter, path, execution));
-    return true;
+    const started = this._scheduled.get(cell);
+    this._scheduled.delete(cell);
+    const problem =
+      outputs.error ??
+      (error?.errorName ? errorOf({ ename: error.errorName, evalue: error.errorValue }) : null);
+    // An empty cell has no count; one that was called off after an error before it has no error of its own.
+    if (success ? model.executionCount === null : problem === null) {
+      return null;
+    }
+    return {
+      cellId: model.id,
+      code: model.sharedModel.getSource(),
+      executionCount: model.executionCount,
+      error: problem,
+      result: outputs.text(),
+      durationMs:
+        recordedDuration(model.getMetadata('execution')) ??
+        (started === undefined ? 0 : Math.round(performance.now() - started)),
+      unfinished: false
+    };
   }
 
-  private readonly _watched = new Map<Notebook, Watched>();
-}
-
-/** The fields of an execution; null when the cell did not run after all. */
-function describe(args: IExecuted, { timer, scheduled }: Watched): IExecution | null {
-  const { cell, notebook, success, error } = args;
-  const { id, type } = cell.model;
-  const recorded = cell.model.getMetadata('execution') as unknown;
-  const index = notebook.widgets.indexOf(cell);
-  const started = scheduled.get(cell);
-  scheduled.delete(cell);
-  const execution: IExecution = {
-    cellId: id,
-    ...(index >= 0 && { cellIndex: index }),
-    cellType: type as 'code' | 'markdown' | 'raw',
-    code: cut(cell.model.sharedModel.getSource(), MAX_CODE_LENGTH),
-    hasError: !success,
-    result: '',
-    executionDurationMs: 0
-  };
-  if (type !== 'code') {
-    return execution;
-  }
-  const model = cell.model as ICodeCellModel;
-  const outputs = model.outputs.toJSON() as IOutput[];
-  const problem =
-    errorOf(outputs) ?? (error?.errorName ? errorMessage(error.errorName, error.errorValue) : null);
-  // An empty cell has no count; one that was called off after an error before it has no error of its own.
-  if (success ? model.executionCount === null : problem === null) {
-    return null;
-  }
-  return {
-    ...execution,
-    ...(model.executionCount !== null && { executionCount: model.executionCount }),
-    ...(!success && problem !== null && { errorMessage: problem }),
-    result: resultOf(outputs),
-    executionDurationMs:
-      timer.take(id) ??
-      recordedDuration(recorded) ??
-      (started === undefined ? 0 : Math.round(performance.now() - started))
-  };
+  private readonly _notebooks = new Map<NotebookContext, OpenNotebook>();
+  private readonly _views = new WeakMap<Notebook, OpenNotebook>();
+  private readonly _scheduled = new WeakMap<Cell, number>();
 }

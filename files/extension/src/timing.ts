@@ -1,73 +1,47 @@
-/** The parts of a kernel message that are read here. */
-export interface IKernelMessage {
-  readonly header: { readonly msg_id: string; readonly msg_type: string; readonly date: string };
-  readonly parent_header: { readonly msg_id?: string };
-  readonly metadata: Readonly<Record<string, unknown>>;
-  readonly content: unknown;
+/** The milliseconds from one time of the kernel's clock to another, undefined when they cannot be told. */
+function between(started: unknown, ended: unknown): number | undefined {
+  const duration = Date.parse(String(ended)) - Date.parse(String(started));
+  return duration >= 0 ? Math.round(duration) : undefined;
 }
-
-interface IRequest {
-  readonly cellId: string;
-  started?: number;
-}
-
-const MAX_REQUESTS = 1000;
 
 /**
- * How long cells really ran: from the kernel's "busy" to its reply, by the kernel's clock.
+ * How long a cell really ran: from the kernel's "busy" to its reply, by the kernel's clock.
  *
  * The time that a cell waited for those before it, or that the browser took, is not in it.
  */
-export class ExecutionTimer {
-  /** Takes a message that was sent to a kernel or has come from one. */
-  observe(direction: 'send' | 'recv', message: IKernelMessage): void {
-    const { header, parent_header: parent } = message;
-    if (direction === 'send') {
-      if (header.msg_type === 'execute_request' && typeof message.metadata.cellId === 'string') {
-        this._remember(header.msg_id, message.metadata.cellId);
-      }
-      return;
-    }
-    const id = parent.msg_id;
-    const request = id === undefined ? undefined : this._requests.get(id);
-    if (id === undefined || request === undefined) {
-      return;
-    }
-    if (header.msg_type === 'execute_input' || isBusy(message)) {
-      request.started ??= Date.parse(header.date);
-    } else if (header.msg_type === 'execute_reply') {
-      this._requests.delete(id);
-      const duration = Date.parse(header.date) - (request.started ?? NaN);
-      if (duration >= 0) {
-        this._durations.set(request.cellId, Math.round(duration));
-      }
+export class Stopwatch {
+  /** @param now - the milliseconds of the browser's clock, for what the kernel does not tell. */
+  constructor(private readonly _now: () => number = () => performance.now()) {}
+
+  /** Whether the kernel has begun. */
+  get hasStarted(): boolean {
+    return this._startedHere !== null;
+  }
+
+  /** Takes the date of the first message that tells that the kernel has begun. */
+  start(date: unknown): void {
+    if (this._startedHere === null) {
+      this._started = date;
+      this._startedHere = this._now();
     }
   }
 
-  /** The milliseconds that a cell's latest execution took; it is forgotten thereby. */
-  take(cellId: string): number | undefined {
-    const duration = this._durations.get(cellId);
-    this._durations.delete(cellId);
-    return duration;
+  /** Takes the date of the reply. */
+  stop(date: unknown): void {
+    this._ended = date;
+    this._endedHere = this._now();
   }
 
-  private _remember(id: string, cellId: string): void {
-    // A kernel that dies never replies.
-    if (this._requests.size >= MAX_REQUESTS) {
-      this._requests.clear();
-    }
-    this._requests.set(id, { cellId });
+  /** The milliseconds from start to stop, or until now. */
+  get elapsedMs(): number {
+    const here = (this._endedHere ?? this._now()) - (this._startedHere ?? NaN);
+    return between(this._started, this._ended) ?? (here >= 0 ? Math.round(here) : 0);
   }
 
-  private readonly _requests = new Map<string, IRequest>();
-  private readonly _durations = new Map<string, number>();
-}
-
-function isBusy(message: IKernelMessage): boolean {
-  return (
-    message.header.msg_type === 'status' &&
-    (message.content as { execution_state?: unknown }).execution_state === 'busy'
-  );
+  private _started: unknown;
+  private _ended: unknown;
+  private _startedHere: number | null = null;
+  private _endedHere: number | null = null;
 }
 
 /** The milliseconds between the times that JupyterLab notes in a cell where it is told to. */
@@ -76,8 +50,8 @@ export function recordedDuration(execution: unknown): number | undefined {
     return undefined;
   }
   const times = execution as Readonly<Record<string, unknown>>;
-  const started = times['shell.execute_reply.started'] ?? times['iopub.execute_input'];
-  const ended = times['shell.execute_reply'] ?? times['iopub.status.idle'];
-  const duration = Date.parse(String(ended)) - Date.parse(String(started));
-  return duration >= 0 ? Math.round(duration) : undefined;
+  return between(
+    times['shell.execute_reply.started'] ?? times['iopub.execute_input'],
+    times['shell.execute_reply'] ?? times['iopub.status.idle']
+  );
 }

@@ -3,6 +3,7 @@ import { webcrypto } from 'crypto';
 
 import type { IEvent } from '../events';
 import type { IIdentity } from '../settings';
+import { Kernel, Panel } from './fakes';
 
 /** JupyterLab as far as the plugin can see it. */
 const lab = {
@@ -83,36 +84,6 @@ class Settings {
     this.composite = { ...this.composite, ...(JSON.parse(raw) as object) };
     this.changed.emit();
     return Promise.resolve();
-  }
-}
-
-class Panel {
-  constructor(path: string) {
-    this.context = { path, isReady: true, ready: Promise.resolve() };
-  }
-  readonly content = { widgets: [] as unknown[] };
-  readonly context;
-  readonly disposed = new Signal<this, void>(this);
-  readonly isDisposed = false;
-  readonly kernel = { anyMessage: new Signal<object, unknown>({}) };
-  readonly sessionContext = {
-    session: { kernel: this.kernel },
-    kernelChanged: new Signal<object, unknown>({})
-  };
-
-  cell(id: string, type: string, outputs: unknown[], executionCount: number | null) {
-    const cell = {
-      model: {
-        id,
-        type,
-        executionCount,
-        getMetadata: () => undefined,
-        sharedModel: { getSource: () => `source of ${id}` },
-        outputs: { toJSON: () => outputs }
-      }
-    };
-    this.content.widgets.push(cell);
-    return cell;
   }
 }
 
@@ -205,6 +176,7 @@ beforeAll(() => {
 
 beforeEach(() => {
   jest.useFakeTimers();
+  sessionStorage.clear();
   lab.options = { cellMonitorCollector: 'true' };
   lab.answers = [];
   lab.asked = [];
@@ -276,21 +248,10 @@ describe('a configured student', () => {
     const { open } = await start(CONFIGURED);
     const panel = await open('a.ipynb');
     const cell = panel.cell('c', 'code', [], 1);
-    const kernel = { anyMessage: new Signal<object, unknown>({}) };
-    panel.sessionContext.kernelChanged.emit({ oldValue: panel.kernel, newValue: kernel });
-    const emit = (direction: string, msg_type: string, second: number, parent?: string) =>
-      kernel.anyMessage.emit({
-        direction,
-        msg: {
-          header: { msg_id: 'r', msg_type, date: `2026-11-23T01:00:0${second}Z` },
-          parent_header: { msg_id: parent },
-          metadata: { cellId: 'c' },
-          content: {}
-        }
-      });
-    emit('send', 'execute_request', 0);
-    emit('recv', 'execute_input', 1, 'r');
-    emit('recv', 'execute_reply', 3, 'r');
+    const kernel = new Kernel();
+    panel.context.sessionContext.session.kernel = kernel;
+    panel.context.sessionContext.kernelChanged.emit({});
+    kernel.request('r', 'c').run(2);
     lab.executed.emit({ notebook: panel.content, cell, success: true });
     await settle();
     expect(lab.posted.at(-1)!.executionDurationMs).toBe(2000);
@@ -339,9 +300,9 @@ describe('a configured student', () => {
     const panel = await open('a.ipynb');
     button(panel).click();
     await settle();
-    panel.disposed.emit();
+    panel.close();
     await jest.advanceTimersByTimeAsync(20_000);
-    expect(types()).toEqual(['notebook_opened', 'help', 'help_stop']);
+    expect(types()).toEqual(['notebook_opened', 'help', 'help_stop', 'notebook_closed']);
   });
 
   it('sends what waits when the page goes away', async () => {

@@ -1,62 +1,37 @@
-import { ExecutionTimer, recordedDuration, type IKernelMessage } from '../timing';
+import { recordedDuration, Stopwatch } from '../timing';
 
-const message = (
-  msg_type: string,
-  milliseconds: number,
-  parent: string | null,
-  fields: Partial<IKernelMessage> & { id?: string } = {}
-): IKernelMessage => ({
-  header: {
-    msg_id: fields.id ?? `${msg_type}-${milliseconds}`,
-    msg_type,
-    date: new Date(1_700_000_000_000 + milliseconds).toISOString()
-  },
-  parent_header: parent === null ? {} : { msg_id: parent },
-  metadata: fields.metadata ?? {},
-  content: fields.content ?? {}
-});
-const request = (id: string, cellId: unknown) =>
-  message('execute_request', 0, null, { id, metadata: { cellId } });
-const busy = (milliseconds: number, parent: string) =>
-  message('status', milliseconds, parent, { content: { execution_state: 'busy' } });
+describe('Stopwatch', () => {
+  let time = 0;
+  const watch = () => new Stopwatch(() => time);
 
-describe('ExecutionTimer', () => {
-  it('counts from busy to the reply and leaves out the time in the queue', () => {
-    const timer = new ExecutionTimer();
-    timer.observe('send', request('a', 'cell-a'));
-    timer.observe('send', request('b', 'cell-b'));
-    timer.observe('recv', busy(100, 'a'));
-    timer.observe('recv', message('execute_input', 130, 'a'));
-    timer.observe('recv', message('execute_reply', 350, 'a'));
-    timer.observe('recv', busy(400, 'b'));
-    timer.observe('recv', message('execute_reply', 401, 'b'));
-    expect(timer.take('cell-a')).toBe(250);
-    expect(timer.take('cell-a')).toBeUndefined();
-    expect(timer.take('cell-b')).toBe(1);
+  it("goes by the kernel's clock", () => {
+    const stopwatch = watch();
+    stopwatch.start('2026-11-23T01:00:00.100000Z');
+    stopwatch.start('2026-11-23T01:00:00.200000Z');
+    stopwatch.stop('2026-11-23T01:00:01.350000Z');
+    expect(stopwatch.elapsedMs).toBe(1250);
   });
 
-  it('knows nothing of what it did not see', () => {
-    const timer = new ExecutionTimer();
-    timer.observe('send', request('a', undefined));
-    timer.observe('send', message('kernel_info_request', 0, null));
-    timer.observe('recv', busy(1, 'other'));
-    timer.observe('recv', message('status', 1, null));
-    timer.observe('send', request('b', 'cell-b'));
-    timer.observe('recv', message('execute_reply', 5, 'b'));
-    expect(timer.take('cell-b')).toBeUndefined();
+  it.each([
+    [undefined, undefined],
+    ['never', '2026-11-23T01:00:00Z'],
+    ['2026-11-23T01:00:01Z', '2026-11-23T01:00:00Z']
+  ])("goes by the browser's clock where the kernel says %j and %j", (started, ended) => {
+    const stopwatch = watch();
+    time = 1000;
+    stopwatch.start(started);
+    time = 1500.4;
+    expect(stopwatch.elapsedMs).toBe(500);
+    stopwatch.stop(ended);
+    time = 9000;
+    expect(stopwatch.elapsedMs).toBe(500);
   });
 
-  it('forgets requests that are never answered', () => {
-    const timer = new ExecutionTimer();
-    for (let i = 0; i <= 1000; i++) {
-      timer.observe('send', request(`r${i}`, `c${i}`));
-    }
-    timer.observe('recv', busy(1, 'r0'));
-    timer.observe('recv', message('execute_reply', 2, 'r0'));
-    timer.observe('recv', busy(1, 'r1000'));
-    timer.observe('recv', message('execute_reply', 2, 'r1000'));
-    expect(timer.take('c0')).toBeUndefined();
-    expect(timer.take('c1000')).toBe(1);
+  it('that was never started shows nothing', () => {
+    const stopwatch = watch();
+    expect(stopwatch.hasStarted).toBe(false);
+    stopwatch.stop('2026-11-23T01:00:00Z');
+    expect(stopwatch.elapsedMs).toBe(0);
   });
 });
 
