@@ -64,12 +64,12 @@ class Outcome(msgspec.Struct, rename="camel"):
     email_address: str
 
 
-def _documented(schema: str, **others: str) -> dict[int | str, dict[str, Any]]:
+def _documented(schema: str, others: dict[int, str] | None = None) -> dict[int | str, dict[str, Any]]:
     reference = {"$ref": f"#/components/schemas/{schema}"}
     return {
         200: {"content": {"application/json": {"schema": reference}}},
         401: {"description": "An instructor's login is needed."},
-        **{int(status.removeprefix("_")): {"description": description} for status, description in others.items()},
+        **{status: {"description": description} for status, description in (others or {}).items()},
         503: {
             "description": "The store cannot be used now.",
             "headers": {"Retry-After": {"schema": {"type": "integer"}}},
@@ -78,7 +78,7 @@ def _documented(schema: str, **others: str) -> dict[int | str, dict[str, Any]]:
 
 
 _UNKNOWN = "No such student sent an event in the last seven days."
-_ACKNOWLEDGED = _documented("Outcome", _403="The request comes from another site's page.", _404=_UNKNOWN)
+_ACKNOWLEDGED = _documented("Outcome", {403: "The request comes from another site's page.", 404: _UNKNOWN})
 
 router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"], dependencies=[Depends(_login)])
 
@@ -104,7 +104,7 @@ async def get_overview(request: Request, time_range: Annotated[TimeRange, Query(
 # An address may hold a slash; the part of the path after it does not.
 @router.get(
     "/students/{email:path}/activity",
-    responses=_documented("StudentActivity", _404=_UNKNOWN),
+    responses=_documented("StudentActivity", {404: _UNKNOWN}),
     response_class=Response,
 )
 async def get_activity(request: Request, email: str) -> Response:
