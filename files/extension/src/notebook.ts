@@ -24,8 +24,9 @@ export interface INotebookHost {
 }
 
 /** Why what ran will not be answered, by the kernel's status. */
+const DIED: IError = { name: 'KernelDied', value: 'the kernel died while the cell ran' };
 const ENDS: Readonly<Record<string, IError>> = {
-  autorestarting: { name: 'KernelDied', value: 'the kernel died while the cell ran' },
+  autorestarting: DIED,
   restarting: { name: 'KernelRestarted', value: 'the kernel was restarted while the cell ran' },
   terminating: { name: 'KernelStopped', value: 'the kernel was shut down while the cell ran' },
   dead: { name: 'KernelDied', value: 'the kernel died or was shut down while the cell ran' }
@@ -145,11 +146,25 @@ export class OpenNotebook {
     return this._heartbeat !== null;
   }
 
-  private readonly _onMessage = (_: unknown, args: Kernel.IAnyMessageArgs): void =>
-    quietly(() => this.runs.observe(args.direction, args.msg));
+  private readonly _onMessage = (_: unknown, { direction, msg }: Kernel.IAnyMessageArgs): void =>
+    quietly(() => {
+      if (isRestart(direction, msg)) {
+        this.runs.end(DIED);
+      }
+      this.runs.observe(direction, msg);
+    });
 
   private _path: string;
   private _isReported = false;
   private _kernel: Kernel.IKernelConnection | null = null;
   private _heartbeat: string | null = null;
+}
+
+/** Whether the Jupyter server says that it starts a kernel again which has died. */
+function isRestart(direction: string, { header, content }: Kernel.IAnyMessageArgs['msg']): boolean {
+  return (
+    direction === 'recv' &&
+    header.msg_type === 'status' &&
+    (content as { execution_state?: unknown }).execution_state === 'restarting'
+  );
 }

@@ -23,6 +23,11 @@ export class Kernel {
     };
   }
 
+  /** Is started again by the Jupyter server. */
+  die(): void {
+    this._emit('recv', 'status', 's', undefined, { execution_state: 'restarting' }, {});
+  }
+
   private _emit(
     direction: string,
     msg_type: string,

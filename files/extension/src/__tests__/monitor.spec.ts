@@ -149,6 +149,17 @@ describe('a cell', () => {
     expect(page.events.slice(1)).toMatchObject([{ cellId: 'c', hasError: true, errorMessage }]);
   });
 
+  it('is ended by the death of its kernel, which JupyterLab calls a restart first', async () => {
+    const page = new Page();
+    const panel = await page.open('a.ipynb');
+    panel.kernel.request('r', 'c').recv('status', { execution_state: 'busy' });
+    panel.kernel.die();
+    panel.context.sessionContext.statusChanged.emit('restarting');
+    expect(page.events.slice(1)).toMatchObject([
+      { errorMessage: 'KernelDied: the kernel died while the cell ran' }
+    ]);
+  });
+
   it('ends with a change of its kernel, but not with news of the same', async () => {
     const page = new Page();
     const panel = await page.open('a.ipynb');
