@@ -28,7 +28,7 @@ const RULES: readonly (readonly [RegExp, string])[] = [
   [/(\b[a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/:@"'{}]{0,200}:[^\s/@"'{}]{1,200}@/gi, `$1${MASK}@`],
   // Authorization: Bearer abc
   [
-    /(\bauthorization["']?\]?\s{0,9}[:=,]\s{0,9}[rbu]{0,2}["']?(?:bearer|basic)\s{1,9})[^\s"'{}<>,]+/gi,
+    /(\bauthorization["']?\]?\s{0,9}[:=,]\s{0,9}[rbu]{0,2}["']?(?:bearer|basic)\s{1,9})[^\s"'{}<>,%]+/gi,
     `$1${MASK}`
   ],
   // What their makers gave a shape of its own: AWS, GitHub, GitLab, Slack, OpenAI and Anthropic,

@@ -71,6 +71,7 @@ describe('mask', () => {
     'password = ""',
     'pad_token = "<pad>"; sep_token = "[SEP]"',
     'headers = {"Authorization": f"Bearer {token}"}',
+    'headers["Proxy-Authorization"] = "Basic %s" % auth',
     'url = f"https://{user}:{password}@example.com"',
     'open("http://localhost:8000/users/@me")',
     'secret_number = random.randint(1, 10)',
