@@ -19,6 +19,7 @@ from event_server.config import Config
 from event_server.events import Event
 from event_server.help_desk import HelpDesk
 from event_server.release import release_id
+from event_server.sessions import Sessions, read_key
 from event_server.store import Store, StoreUnavailableError
 from event_server.store.sqlite import SqliteStore
 from event_server.students import StudentActivity
@@ -70,6 +71,7 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.writer = writer
     api.state.desk = desk
     api.state.instructors = instructors
+    api.state.sessions = Sessions(read_key(config.session_key_path), instructors.hashes)
     # Now and not when asked: after a switch of releases an old process must not answer for the new one.
     api.state.release = release_id()
     api.include_router(health.router)

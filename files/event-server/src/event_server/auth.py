@@ -13,8 +13,19 @@ from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from fastapi import HTTPException, Request, WebSocketException
+from fastapi.openapi.models import HTTPBase
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+from starlette.status import WS_1008_POLICY_VIOLATION
 
 from event_server.config import ConfigError, Network
+from event_server.throttle import Throttle, TooManyAttemptsError
+
+SESSION_COOKIE = "event_server_session"
+
+# Logins beyond these would wait longer than anyone does.
+_MAX_WAITING = 64
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -112,8 +123,9 @@ class Writers:
 class Instructors:
     """The people who may read, by password.
 
-    Argon2 is slow on purpose, and a dashboard asks often: a password that was right is remembered for a while, as a
-    digest that is worthless outside of this process.
+    Argon2 is slow on purpose, and a script asks often: a password that was right is remembered for a while, as a digest
+    that is worthless outside of this process. Wrong ones are limited by address and by name. Who has logged in with
+    a browser before is limited by that browser alone, so that nobody can lock an instructor out from elsewhere.
     """
 
     def __init__(self, hashes: dict[str, str], *, remember_seconds: float = 300.0) -> None:
@@ -130,7 +142,7 @@ class Instructors:
                 known = False
             if not known:
                 raise ConfigError(f"The instructor {name} needs an argon2id hash, $argon2id$...")
-        self._hashes = hashes
+        self.hashes = hashes
         # An unknown name costs what a known one does.
         self._decoy = next(iter(hashes.values()), None) or self._hasher.hash(secrets.token_hex())
         self._remember_seconds = remember_seconds
@@ -138,9 +150,16 @@ class Instructors:
         self._key = secrets.token_bytes(32)
         # Each verification takes tens of megabytes.
         self._slots = asyncio.Semaphore(2)
+        self._waiting = 0
+        self._by_address = Throttle(10, 6)
+        self._by_name = Throttle(10, 30)
 
-    async def name_of(self, authorization: str) -> str | None:
-        """Returns whose name and password an HTTP Basic Authorization header carries, None if nobody's."""
+    async def name_of(self, authorization: str, address: str = "") -> str | None:
+        """Returns whose name and password an HTTP Basic Authorization header carries, None if nobody's.
+
+        Raises:
+            TooManyAttemptsError: too many passwords were wrong.
+        """
         credentials = _basic(authorization)
         if credentials is None:
             return None
@@ -148,20 +167,130 @@ class Instructors:
         digest = hashlib.blake2b(f"{name}:{password}".encode(), key=self._key).digest()
         if self._remembered.get(digest, 0.0) > time.monotonic():
             return name
-        async with self._slots:
-            right = await asyncio.to_thread(self._verify, name, password)
-        if not right:
+        if not await self.verify(name, password, address):
             return None
         self._remembered[digest] = time.monotonic() + self._remember_seconds
         while len(self._remembered) > 1000:
             self._remembered.popitem(last=False)
         return name
 
+    async def verify(self, name: str, password: str, address: str, device: str | None = None) -> bool:
+        """Tells whether a password is the one of an instructor.
+
+        Args:
+            name: the instructor's.
+            password: what was typed.
+            address: where from, in a form that one client cannot vary.
+            device: the id of a browser with which this instructor has logged in before.
+
+        Raises:
+            TooManyAttemptsError: too many passwords were wrong.
+        """
+        if self._waiting >= _MAX_WAITING:
+            raise TooManyAttemptsError(1)
+        limits = (
+            [(self._by_address, ("device", device))]
+            if device
+            else [(self._by_address, ("address", address)), (self._by_name, hashlib.sha256(name.encode()).digest())]
+        )
+        for throttle, key in limits:
+            throttle.take(key)
+        self._waiting += 1
+        try:
+            async with self._slots:
+                right = await asyncio.to_thread(self._verify, name, password)
+        finally:
+            self._waiting -= 1
+        if right:
+            for throttle, key in limits:
+                throttle.give_back(key)
+        return right
+
     def _verify(self, name: str, password: str) -> bool:
         try:
-            return self._hasher.verify(self._hashes.get(name, self._decoy), password) and name in self._hashes
+            return self._hasher.verify(self.hashes.get(name, self._decoy), password) and name in self.hashes
         except (VerificationError, InvalidHashError):
             return False
+
+
+class InstructorLogin(SecurityBase):
+    """A dependency that lets instructors pass, by session or by HTTP Basic; FastAPI's own knows ASCII passwords only.
+
+    It serves requests and websockets.
+    """
+
+    def __init__(self) -> None:
+        self.model = HTTPBase(scheme="basic", description="Browsers send the session's cookie instead.")
+        self.scheme_name = "instructor"
+
+    async def __call__(self, connection: HTTPConnection) -> str:
+        """Returns the name of the instructor who asks; anyone else is answered 401, or 429 after many tries.
+
+        A websocket of anyone else is refused before it is accepted, which its client sees as 403.
+        """
+        state = connection.app.state
+        session = state.sessions.find(connection.cookies.get(SESSION_COOKIE, ""))
+        if session is not None:
+            return str(session.name)
+        authorization = connection.headers.get("authorization", "")
+        try:
+            name: str | None = await state.instructors.name_of(authorization, throttled_address(connection))
+        except TooManyAttemptsError as error:
+            raise _refusal(connection, 429, str(error), {"Retry-After": str(error.retry_after)}) from None
+        if name is None:
+            # A page shows its own login, not the browser's.
+            by_page = connection.headers.get("sec-fetch-mode", "navigate") != "navigate"
+            challenge = "Session" if by_page else "Basic"
+            raise _refusal(
+                connection,
+                401,
+                "an instructor's login is needed",
+                {"WWW-Authenticate": f'{challenge} realm="Cell Monitor", charset="UTF-8"'},
+            )
+        return name
+
+
+instructor = InstructorLogin()
+
+
+def _refusal(connection: HTTPConnection, status: int, detail: str, headers: dict[str, str]) -> Exception:
+    if connection.scope["type"] == "websocket":
+        return WebSocketException(WS_1008_POLICY_VIOLATION, detail)
+    return HTTPException(status, detail, headers)
+
+
+def own_page_or_program(request: Request) -> None:
+    """A dependency that refuses what a page of another site sends with the login that the browser remembers.
+
+    Browsers say where a POST comes from. What says nothing has to be of a type that no form can send.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is None and origin is None:
+        allowed = request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+    else:
+        allowed = site in (None, "same-origin") and (
+            origin is None or is_own_origin(origin, request.headers.get("host"))
+        )
+    if not allowed:
+        raise HTTPException(403, "send it from the dashboard's own page, or as application/json")
+
+
+def throttled_address(connection: HTTPConnection) -> str:
+    """Returns where a connection comes from, as far as one client cannot choose it."""
+    peer = connection.client.host if connection.client else None
+    trusted = connection.app.state.config.trusted_proxies
+    address = client_address(peer, connection.headers.get("x-forwarded-for"), trusted)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def is_secure(connection: HTTPConnection) -> bool:
+    """Tells whether a browser has reached the server, or a proxy that is trusted, by TLS."""
+    peer = _parse(connection.client.host) if connection.client else None
+    if peer is not None and _within(peer, connection.app.state.config.trusted_proxies):
+        return connection.headers.get("x-forwarded-proto", connection.url.scheme) in ("https", "wss")
+    return connection.url.scheme in ("https", "wss")
 
 
 def _basic(authorization: str) -> tuple[str, str] | None:

@@ -88,6 +88,11 @@ class Config(_Section):
     limits: Limits = Limits()
     classroom: Classroom = Classroom()
 
+    @property
+    def session_key_path(self) -> Path:
+        """The file of the key that signs instructors' sessions: beside the database."""
+        return self.database_path.parent / "session-key"
+
     def credential(self, name: Literal["writers", "instructors"]) -> Path | None:
         """Returns the file of a secret: as configured, else as systemd's LoadCredential= gives it, else None."""
         configured = self.writers_file if name == "writers" else self.instructors_file

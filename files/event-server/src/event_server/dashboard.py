@@ -8,10 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.openapi.models import HTTPBase
-from fastapi.security.base import SecurityBase
 
-from event_server.auth import is_own_origin
+from event_server.auth import instructor as login
+from event_server.auth import own_page_or_program
 from event_server.classroom import Acknowledged, TimeRange, overview, range_start
 from event_server.config import Classroom
 from event_server.help_desk import HelpDesk
@@ -19,41 +18,6 @@ from event_server.ingest import RETRY_AFTER_SECONDS
 from event_server.store import Acknowledgement, Store, StoreUnavailableError
 from event_server.students import MAX_EXECUTIONS, RANGE, StudentActivity, student_activity
 from event_server.writer import Writer
-
-
-class InstructorLogin(SecurityBase):
-    """A dependency that lets instructors pass; FastAPI's own knows ASCII passwords only."""
-
-    def __init__(self) -> None:
-        self.model = HTTPBase(scheme="basic")
-        self.scheme_name = "instructor"
-
-    async def __call__(self, request: Request) -> str:
-        """Returns the name of the instructor who asks; anyone else is answered 401."""
-        name: str | None = await request.app.state.instructors.name_of(request.headers.get("authorization", ""))
-        if name is None:
-            challenge = 'Basic realm="Cell Monitor", charset="UTF-8"'
-            raise HTTPException(401, "an instructor's login is needed", {"WWW-Authenticate": challenge})
-        return name
-
-
-_login = InstructorLogin()
-
-
-def own_page_or_program(request: Request) -> None:
-    """A dependency that refuses what a page of another site sends with the login that the browser remembers.
-
-    Browsers say where a POST comes from. What says nothing has to be of a type that no form can send.
-    """
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is None and origin is None:
-        allowed = request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
-    else:
-        allowed = site in (None, "same-origin") and (
-            origin is None or is_own_origin(origin, request.headers.get("host"))
-        )
-    if not allowed:
-        raise HTTPException(403, "send it from the dashboard's own page, or as application/json")
 
 
 class Outcome(msgspec.Struct, rename="camel"):
@@ -69,6 +33,7 @@ def _documented(schema: str, others: dict[int, str] | None = None) -> dict[int |
     return {
         200: {"content": {"application/json": {"schema": reference}}},
         401: {"description": "An instructor's login is needed."},
+        429: {"description": "Too many passwords were wrong."},
         **{status: {"description": description} for status, description in (others or {}).items()},
         503: {
             "description": "The store cannot be used now.",
@@ -80,7 +45,7 @@ def _documented(schema: str, others: dict[int, str] | None = None) -> dict[int |
 _UNKNOWN = "No such student sent an event in the last seven days."
 _ACKNOWLEDGED = _documented("Outcome", {403: "The request comes from another site's page.", 404: _UNKNOWN})
 
-router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"], dependencies=[Depends(_login)])
+router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"], dependencies=[Depends(login)])
 
 
 @router.get("/overview", responses=_documented("Overview"), response_class=Response)
@@ -134,7 +99,7 @@ async def get_activity(request: Request, email: str) -> Response:
     responses=_ACKNOWLEDGED,
     response_class=Response,
 )
-async def dismiss_help(request: Request, email: str, instructor: Annotated[str, Depends(_login)]) -> Response:
+async def dismiss_help(request: Request, email: str, instructor: Annotated[str, Depends(login)]) -> Response:
     """Dismisses the requests for help that the student has made until now.
 
     They stay dismissed, whatever heartbeats follow, until their session sends ``help_stop`` or falls silent for longer
@@ -154,7 +119,7 @@ async def dismiss_help(request: Request, email: str, instructor: Annotated[str, 
     responses=_ACKNOWLEDGED,
     response_class=Response,
 )
-async def resolve_error(request: Request, email: str, instructor: Annotated[str, Depends(_login)]) -> Response:
+async def resolve_error(request: Request, email: str, instructor: Annotated[str, Depends(login)]) -> Response:
     """Takes the student's errors until now for dealt with: the next one is the first in a row."""
     now = _now()
     await _acknowledge(request, Acknowledgement("error", now, now, email, instructor))
