@@ -43,6 +43,7 @@ lint: tools files/extension/node_modules ## Linters and type checkers
 	ruff check
 	ruff format --check
 	mypy plugins/filter tests benchmarks
+	mypy --package quality_gates
 	mypy molecule/default/tests
 	mypy files/event-server/src
 	mypy files/extension/cell_monitor
@@ -53,9 +54,7 @@ lint: tools files/extension/node_modules ## Linters and type checkers
 .PHONY: unit
 unit: tools files/extension/node_modules ## Unit tests
 	pytest tests/unit
-	pytest files/event-server
-	pytest files/extension
-	cd files/extension && jlpm test
+	PYTHONPATH=roles/quality_gates/files python -m quality_gates test
 
 .PHONY: molecule
 molecule: root test-packages ## Molecule scenarios, on hosts made for them

@@ -1,0 +1,1 @@
+"""Measures what the quality gates judge; the role that calls it knows the limits."""
