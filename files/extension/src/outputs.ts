@@ -119,8 +119,8 @@ export class Outputs {
 
   private _print(text: string): void {
     this._printed += this._bounded(text, MAX_RESULT_LENGTH);
-    // Twice the length, so that many short texts are not copied one by one.
-    this._printed = this._bounded(this._printed, 2 * MAX_RESULT_LENGTH);
+    // Many times the length, so that many short texts are not copied one by one.
+    this._printed = this._bounded(this._printed, 8 * MAX_RESULT_LENGTH);
   }
 
   private _bounded(text: string, length: number): string {

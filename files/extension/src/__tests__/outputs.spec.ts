@@ -97,7 +97,7 @@ describe('Outputs', () => {
     for (let i = 0; i < 100; i++) {
       outputs.add(...stream(chunk));
     }
-    expect(performance.now() - started).toBeLessThan(200);
+    expect(performance.now() - started).toBeLessThan(2000);
     expect(outputs.text()).toHaveLength(MAX_RESULT_LENGTH);
   });
 });

@@ -123,6 +123,6 @@ describe('mask', () => {
     const text = unit.repeat(20_000).slice(0, 20_000);
     const started = performance.now();
     mask(text);
-    expect(performance.now() - started).toBeLessThan(100);
+    expect(performance.now() - started).toBeLessThan(500);
   });
 });
