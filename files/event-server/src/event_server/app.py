@@ -12,13 +12,14 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from event_server import __version__, dashboard, health, ingest
+from event_server import __version__, dashboard, health, ingest, login
 from event_server.auth import Instructors, Writers, read_secrets
 from event_server.classroom import Overview, help_lasts
 from event_server.config import Config
 from event_server.events import Event
 from event_server.help_desk import HelpDesk
 from event_server.release import release_id
+from event_server.screen import Screen
 from event_server.sessions import Sessions, read_key
 from event_server.store import Store, StoreUnavailableError
 from event_server.store.sqlite import SqliteStore
@@ -71,11 +72,13 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.writer = writer
     api.state.desk = desk
     api.state.instructors = instructors
+    api.state.screen = Screen()
     api.state.sessions = Sessions(read_key(config.session_key_path), instructors.hashes)
     # Now and not when asked: after a switch of releases an old process must not answer for the new one.
     api.state.release = release_id()
     api.include_router(health.router)
     api.include_router(dashboard.router)
+    api.include_router(login.router)
     return CORSMiddleware(
         _Fork(ingest.Ingest(writer, writers, config.limits, origins, desk), api),
         allow_origin_regex=origins.pattern,
