@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 from quality_gates.project import Project
 from quality_gates.results import Measured, MeasurementError
@@ -19,10 +20,12 @@ def eslint_violations(project: Project) -> Measured:
             files = json.loads(ended.stdout)
         except ValueError:
             raise MeasurementError(f"eslint broke off; see {project.log('eslint')}") from None
-        return Measured(
-            sum(file["errorCount"] + file["warningCount"] for file in files),
-            f"{len(files)} files",
-        )
+        found = [
+            f"{Path(file['filePath']).relative_to(project.extension)}:{message.get('line', 1)} {message['ruleId'] or message['message']}"
+            for file in files
+            for message in file["messages"]
+        ]
+        return Measured(len(found), found[0] if found else f"{len(files)} files")
 
     return project.remembered("eslint", [project.extension], measure)
 
@@ -33,9 +36,9 @@ def typescript_errors(project: Project) -> Measured:
     def measure() -> Measured:
         command = ["jlpm", "types:check", "--pretty", "false"]
         ended = project.run("typescript", command, project.extension, timeout=TIMEOUT_SECONDS)
-        errors = len(re.findall(r"error TS\d+: ", ended.stdout))
+        errors = re.findall(r".*error TS\d+: .*", ended.stdout)
         if ended.returncode and not errors:
             raise MeasurementError(f"the TypeScript compiler broke off; see {project.log('typescript')}")
-        return Measured(errors, "sources and tests")
+        return Measured(len(errors), errors[0] if errors else "sources and tests")
 
     return project.remembered("typescript", [project.extension], measure)
