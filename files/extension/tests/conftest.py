@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pytest_jupyter import jupyter_core, jupyter_server
+from tornado.httpclient import HTTPClientError
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
@@ -98,11 +99,57 @@ def event_server(jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[EventSe
     server.stop()
 
 
+@pytest.fixture
+def jp_server_config(tmp_path: Path, event_server: EventServer) -> dict[str, Any]:
+    return {
+        "ServerApp": {
+            "jpserver_extensions": {"cell_monitor": True},
+            "allow_unauthenticated_access": False,
+            "terminals_enabled": False,
+        },
+        "CellMonitor": {
+            "event_server_url": event_server.url,
+            "spool_dir": str(tmp_path / "spool"),
+            "notice_file": str(tmp_path / "notice.json"),
+        },
+    }
+
+
+@pytest.fixture
+def stopped(jp_serverapp: Any, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Ends the extension after the test, as the server does."""
+    yield
+    jp_asyncio_loop.run_until_complete(jp_serverapp.cleanup_extensions())
+
+
+async def post(jp_fetch: Any, body: Any, **options: Any) -> Any:
+    text = body if isinstance(body, str | bytes) else json.dumps(body)
+    return await jp_fetch("cell-monitor", "events", method="POST", body=text, **options)
+
+
+async def refused(request: Any) -> tuple[int, dict[str, Any], Any]:
+    with pytest.raises(HTTPClientError) as error:
+        await request
+    response = error.value.response
+    assert response is not None
+    return response.code, json.loads(response.body), response.headers
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits that are long in a class would be long in a test."""
     monkeypatch.setattr(forwarder, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(forwarder, "LONGEST_PAUSE_SECONDS", 0.05)
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -114,6 +114,26 @@ async def test_resumes_after_a_restart(tmp_path: Path, event_server: EventServer
     assert event_server.stored == [event["eventId"] for event in events]
 
 
+async def test_drops_old_events_only_when_nobody_takes_them(
+    tmp_path: Path, event_server: EventServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(handler: RequestHandler, _: list[dict[str, Any]]) -> None:
+        # Whatever is sent has been here for longer than the limit.
+        time.sleep(0.02)
+        handler.set_status(status)
+
+    status = 202
+    event_server.answer = answer
+    async with collecting(event_server.url, tmp_path, spool_max_age_seconds=0.01) as collector:
+        for dropped in range(3):
+            await collector.add([make_event()])
+            await until_empty(collector)
+            assert (await collector.health()).report["spool"]["dropped"] == dropped
+            status = 503
+    assert len(event_server.stored) == 1
+    assert caplog.text.count("1 events are dropped") == 1
+
+
 @pytest.mark.parametrize(
     "value",
     ["1", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), "soon", ""],
@@ -187,7 +207,17 @@ async def test_refused_events_are_put_aside(tmp_path: Path, event_server: EventS
     assert len(event_server.requests) == 1
 
 
-@pytest.mark.parametrize("body", ["", "[]", "{}", '{"batch_stats": {"failed_events": null}}', "no JSON"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"batch_stats": []}',
+        '{"batch_stats": {"failed_events": null, "dismissed_help": {}}}',
+        "no JSON",
+    ],
+)
 async def test_a_202_counts_whatever_its_body(tmp_path: Path, event_server: EventServer, body: str) -> None:
     def answer(handler: RequestHandler, _: list[dict[str, Any]]) -> None:
         handler.set_status(202)

@@ -7,42 +7,12 @@ from typing import Any
 import cell_monitor
 import pytest
 from cell_monitor import handlers
-from cell_monitor.app import CellMonitor
-from cell_monitor.release import running_release
-from conftest import SOURCES, EventServer, make_event, until
-from tornado.httpclient import HTTPClientError
+from cell_monitor.app import SETTINGS, CellMonitor
+from cell_monitor.release import release_coverage, running_release
+from conftest import SOURCES, EventServer, make_event, post, refused, until
 from traitlets import TraitError
 
-
-@pytest.fixture
-def jp_server_config(tmp_path: Path, event_server: EventServer) -> dict[str, Any]:
-    return {
-        "ServerApp": {
-            "jpserver_extensions": {"cell_monitor": True},
-            "allow_unauthenticated_access": False,
-            "terminals_enabled": False,
-        },
-        "CellMonitor": {"event_server_url": event_server.url, "spool_dir": str(tmp_path / "spool")},
-    }
-
-
-@pytest.fixture(autouse=True)
-def stopped(jp_serverapp: Any, jp_asyncio_loop: Any) -> Any:
-    yield
-    jp_asyncio_loop.run_until_complete(jp_serverapp.cleanup_extensions())
-
-
-async def post(jp_fetch: Any, body: Any, **options: Any) -> Any:
-    text = body if isinstance(body, str | bytes) else json.dumps(body)
-    return await jp_fetch("cell-monitor", "events", method="POST", body=text, **options)
-
-
-async def refused(request: Any) -> tuple[int, dict[str, Any], Any]:
-    with pytest.raises(HTTPClientError) as error:
-        await request
-    response = error.value.response
-    assert response is not None
-    return response.code, json.loads(response.body), response.headers
+pytestmark = pytest.mark.usefixtures("stopped")
 
 
 async def test_events_reach_the_event_server(jp_fetch: Any, event_server: EventServer) -> None:
@@ -172,7 +142,7 @@ async def test_a_spool_that_cannot_take_events(jp_fetch: Any, jp_serverapp: Any,
     code, answer, _ = await refused(jp_fetch("cell-monitor", "health"))
     assert code == 503
     assert answer["status"] == "unhealthy"
-    assert answer["spool"]["accepting"] is False
+    assert (answer["spool"]["accepting"], answer["spool"]["depth"]) == (False, 1)
     collector._spool._max_bytes = 2**20
     response = await jp_fetch("cell-monitor", "health")
     assert json.loads(response.body)["spool"]["depth"] == 1
@@ -187,6 +157,10 @@ async def test_health_needs_no_login_and_tells_nothing_personal(jp_fetch: Any) -
     assert report["version"] == cell_monitor.__version__
     assert report["release"] == "development"
     assert report["collecting"] is True
+    assert report["spool"].keys() == {
+        *("accepting", "error", "depth", "bytes", "max_bytes", "oldest_age_seconds", "rejected", "dropped")
+    }
+    assert report["spool"]["dropped"] == 0
     assert b"taro" not in response.body
 
 
@@ -198,13 +172,27 @@ async def test_name_and_version_need_a_login(jp_fetch: Any) -> None:
 
 
 async def test_tells_the_page_that_it_collects(jp_serverapp: Any) -> None:
-    assert jp_serverapp.web_app.settings["page_config_data"]["cellMonitorCollector"] == "true"
+    page_config = jp_serverapp.web_app.settings["page_config_data"]
+    assert (page_config["cellMonitorCollector"], page_config["cellMonitorLocked"]) == ("true", "[]")
 
 
 class TestWithoutEventServer:
     @pytest.fixture
     def jp_server_config(self) -> dict[str, Any]:
-        return {"ServerApp": {"jpserver_extensions": {"cell_monitor": True}}}
+        return {
+            "ServerApp": {"jpserver_extensions": {"cell_monitor": True}},
+            "CellMonitor": {"locked_settings": ["serverUrl", "teamName"]},
+        }
+
+    async def test_locks_settings_all_the_same(self, jp_serverapp: Any) -> None:
+        page_config = jp_serverapp.web_app.settings["page_config_data"]
+        assert json.loads(page_config["cellMonitorLocked"]) == ["serverUrl", "teamName"]
+
+    async def test_has_no_notice_and_still_its_metrics(self, jp_fetch: Any) -> None:
+        assert (await jp_fetch("cell-monitor", "notice")).code == 204
+        metrics = (await jp_fetch("cell-monitor", "metrics", params={"format": "prometheus"})).body.decode()
+        assert "cell_monitor_build_info" in metrics
+        assert "cell_monitor_spool" not in metrics
 
     async def test_collects_nothing(self, jp_fetch: Any, jp_serverapp: Any) -> None:
         report = json.loads((await jp_fetch("cell-monitor", "health")).body)
@@ -226,12 +214,33 @@ def test_refuses_an_address_that_is_none(url: str) -> None:
         CellMonitor(event_server_url=url)
 
 
+def test_locks_only_settings_that_there_are() -> None:
+    assert CellMonitor(locked_settings=list(SETTINGS)).locked_settings == list(SETTINGS)
+    with pytest.raises(TraitError, match="names 'teamname': it may name any of serverUrl, teamName, "):
+        CellMonitor(locked_settings=["serverUrl", "teamname"])
+
+
+def test_knows_the_settings_of_the_schema() -> None:
+    schema = json.loads((SOURCES / "schema" / "plugin.json").read_text(encoding="utf-8"))
+    assert set(schema["properties"]) == set(SETTINGS)
+
+
 def test_the_release_is_the_environments(tmp_path: Path) -> None:
     assert running_release(tmp_path) == "development"
     (tmp_path / "release.json").write_text('{"release": "1.2.0-1a2b3c4d"}')
     assert running_release(tmp_path) == "1.2.0-1a2b3c4d"
+    assert release_coverage(tmp_path) is None
     (tmp_path / "release.json").write_text("[]")
     assert running_release(tmp_path) == "development"
+
+
+@pytest.mark.parametrize(
+    ("value", "coverage"),
+    [("93.4", 93.4), ("100", 100.0), ("true", None), ("null", None), ('"93"', None), ("-1", None), ("101", None)],
+)
+def test_the_test_coverage_is_the_releases(tmp_path: Path, value: str, coverage: float | None) -> None:
+    (tmp_path / "release.json").write_text(f'{{"release": "1.2.0-1a2b3c4d", "testCoverage": {value}}}')
+    assert release_coverage(tmp_path) == coverage
 
 
 def test_one_version_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cell_monitor.spool import Spool, SpoolError, SpoolFullError, SpoolLockedError
+from cell_monitor.spool import MAX_EXPIRED_EVENTS, Spool, SpoolError, SpoolFullError, SpoolLockedError
 from conftest import SOURCES, make_event
 
 MEBIBYTE = 2**20
@@ -95,6 +95,84 @@ def test_a_batch_is_cut_by_size_but_never_empty(tmp_path: Path) -> None:
     assert len(spool.peek(200, 100)) == 1
     assert len(spool.peek(200, 12_000)) == 2
     assert len(spool.peek(1, MEBIBYTE)) == 1
+
+
+def test_drops_what_has_waited_too_long_oldest_first_and_counts_it_for_good(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, MEBIBYTE, max_age_seconds=60)
+    old = [make_event() for _ in range(MAX_EXPIRED_EVENTS + 2)]
+    spool.add(old)
+    spool._db.execute("UPDATE events SET received = received - 61")
+    young = make_event()
+    spool.add([young])
+    assert spool.expire() == MAX_EXPIRED_EVENTS
+    assert bodies(spool) == [*old[MAX_EXPIRED_EVENTS:], young]
+    assert spool.expire() == 2
+    assert spool.expire() == 0
+    assert bodies(spool) == [young]
+    before = spool.depth()
+    assert (before.events, before.dropped) == (1, MAX_EXPIRED_EVENTS + 2)
+    assert before.size == len(spool.peek(1, 1)[0].body.encode())
+    spool.close()
+    assert Spool(tmp_path, MEBIBYTE).depth() == before
+
+
+def refuse(spool: Spool, count: int, **fields: Any) -> None:
+    spool.add([make_event(**fields) for _ in range(count)])
+    spool.settle([], [(entry.seq, "no " * 1000) for entry in spool.peek(count, MEBIBYTE)])
+
+
+def kept(spool: Spool) -> list[int]:
+    return [seq for (seq,) in spool._db.execute("SELECT seq FROM rejected ORDER BY seq")]
+
+
+def test_keeps_no_more_than_so_many_refused_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cell_monitor.spool.MAX_REJECTED_EVENTS", 3)
+    spool = Spool(tmp_path, MEBIBYTE)
+    refuse(spool, 5)
+    assert kept(spool) == [3, 4, 5]
+    assert spool.depth().rejected == 5
+    assert spool._db.execute("SELECT MAX(LENGTH(reason)) FROM rejected").fetchone() == (500,)
+    spool.close()
+    spool = Spool(tmp_path, MEBIBYTE)
+    refuse(spool, 1)
+    assert (kept(spool), spool.depth().rejected) == ([4, 5, 6], 6)
+
+
+def test_refused_events_take_a_small_part_of_the_room(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 16 * 5000)
+    refuse(spool, 3, code="x" * 2000)
+    assert kept(spool) == [2, 3]
+    refuse(spool, 1, code="x" * 6000)
+    assert kept(spool) == []
+    assert spool.depth().rejected == 4
+
+
+def test_refused_events_go_after_as_long(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, MEBIBYTE, max_age_seconds=60)
+    refuse(spool, 2)
+    spool._db.execute("UPDATE rejected SET rejected = rejected - 61 WHERE seq = 1")
+    assert spool.expire() == 0
+    assert kept(spool) == [2]
+
+
+def test_counts_what_browsers_dropped_with_what_they_sent(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 2000)
+    spool.add([make_event()], browser_dropped=3)
+    with pytest.raises(SpoolFullError):
+        spool.add([make_event(code="x" * 2000)], browser_dropped=5)
+    spool.add([], browser_dropped=4)
+    spool.close()
+    assert Spool(tmp_path, 2000).depth().browser_dropped == 7
+
+
+def test_a_spool_of_an_earlier_release_is_taken_over(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, MEBIBYTE)
+    refuse(spool, 2)
+    spool.add([make_event()])
+    spool._db.execute("DROP TABLE counters")
+    spool.close()
+    depth = Spool(tmp_path, MEBIBYTE).depth()
+    assert (depth.events, depth.rejected, depth.dropped) == (1, 2, 0)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
