@@ -21,9 +21,10 @@ def eslint_violations(project: Project) -> Measured:
         except ValueError:
             raise MeasurementError(f"eslint broke off; see {project.log('eslint')}") from None
         found = [
-            f"{Path(file['filePath']).relative_to(project.extension)}:{message.get('line', 1)} {message['ruleId'] or message['message']}"
+            f"{Path(file['filePath']).relative_to(project.extension)}:{violation.get('line', 1)} "
+            f"{violation['ruleId'] or violation['message']}"
             for file in files
-            for message in file["messages"]
+            for violation in file["messages"]
         ]
         return Measured(len(found), found[0] if found else f"{len(files)} files")
 
