@@ -72,7 +72,9 @@ function activate(
     ),
     reporter,
     privacy: () => settings,
-    localPath: path => contents.localPath(path)
+    localPath: path => contents.localPath(path),
+    onDismissed: () =>
+      Notification.info(trans.__('The instructor has seen that you asked for help.'))
   });
 
   const locked = lockedSettings();

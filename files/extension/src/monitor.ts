@@ -43,6 +43,8 @@ export interface IMonitorOptions {
   readonly privacy: () => Pick<ISettings, 'includeCode' | 'includeOutputs'>;
   /** Takes the drive's name off a path. */
   readonly localPath: (path: string) => string;
+  /** The instructor has seen to the requests for help, which are off now. */
+  readonly onDismissed?: () => void;
 }
 
 /** Turns what happens in notebooks into events. */
@@ -75,12 +77,14 @@ export class Monitor implements INotebookHost {
     this._notebooks.forEach(notebook => notebook.reportOpened());
   }
 
-  /** Turns help off where the instructor has seen to it; true when there was any in this page. */
-  dismissed(sessionIds: readonly string[]): boolean {
-    if (!sessionIds.includes(this._options.events.sessionId)) {
-      return false;
+  /** Turns help off when the instructor has seen to the requests of this page. */
+  dismissed(sessionIds: readonly string[]): void {
+    if (sessionIds.includes(this._options.events.sessionId)) {
+      const ended = [...this._notebooks.values()].filter(({ help }) => help.dismiss());
+      if (ended.length > 0) {
+        this._options.onDismissed?.();
+      }
     }
-    return [...this._notebooks.values()].filter(notebook => notebook.help.dismiss()).length > 0;
   }
 
   /** Reports what still runs: the page goes away, and nobody will see its end. */
