@@ -44,7 +44,9 @@ def test_activity_is_in_order(store: SqliteStore) -> None:
     store.append([[row("late", 3000), row("early", 1000), row("middle", 2000)]])
     activities = list(store.activity(2000))
     assert [activity.occurred_at for activity in activities] == [2000, 3000]
-    expected = Activity("cell_executed", 2000, "taro@example.jp", "太郎", "チームA", "1.ipynb", "c1", 0, True, "s")
+    expected = Activity(
+        "cell_executed", 2000, "taro@example.jp", "太郎", "チームA", "1.ipynb", "c1", 0, True, "s", 2000
+    )
     assert activities[0] == expected
 
 

@@ -1,6 +1,6 @@
 """Who needs help and who is stuck: the overview of a class, computed from its events."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,16 +11,16 @@ import msgspec
 from event_server.config import Classroom
 from event_server.events import EPOCH
 from event_server.help_desk import SessionKey
+from event_server.minutes import MINUTE
 from event_server.store import Activity
 
 TimeRange = Literal["1h", "24h", "7d"]
 Status = Literal["help", "significant_error", "error", "active", "idle"]
 
-_MINUTE = 60_000
-_HOUR = 60 * _MINUTE
+_HOUR = 60 * MINUTE
 # The range and the width of a bar of its chart, in milliseconds.
-_RANGES: dict[TimeRange, tuple[int, int]] = {
-    "1h": (_HOUR, 5 * _MINUTE),
+RANGES: dict[TimeRange, tuple[int, int]] = {
+    "1h": (_HOUR, 5 * MINUTE),
     "24h": (24 * _HOUR, _HOUR),
     "7d": (7 * 24 * _HOUR, 6 * _HOUR),
 }
@@ -72,8 +72,8 @@ class Overview(msgspec.Struct, rename="camel"):
 
 
 def range_start(time_range: TimeRange, now: int) -> int:
-    """Returns where a range that ends now begins, in milliseconds since 1970."""
-    return now - _RANGES[time_range][0]
+    """Returns where a range that ends now begins, in milliseconds since 1970: at a whole minute."""
+    return (now - RANGES[time_range][0]) // MINUTE * MINUTE
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def overview(
         rules: what counts as active, stuck or asking for help.
         acknowledged: what no longer counts as stuck or asking for help.
     """
-    width = _RANGES[time_range][1]
+    width = RANGES[time_range][1]
     first = range_start(time_range, now) // width * width
     bars = [Bar(iso(start)) for start in range(first, now + 1, width)]
     records: dict[str, _Record] = {}
@@ -146,17 +146,38 @@ def overview(
         _student(email, record, now, rules, asks=_asks(email, record, now - lasts, acknowledged))
         for email, record in records.items()
     ]
-    students.sort(key=lambda student: (_URGENCY[student.status], student.user_name or "", student.email_address))
+    students.sort(key=by_urgency)
     active_since = now - rules.active_seconds * 1000
-    metrics = Metrics(
+    active = sum(record.last_activity >= active_since for record in records.values())
+    return Overview(students, summarize(students, active), bars)
+
+
+def by_urgency(student: Student) -> tuple[int, str, str]:
+    """Returns what students are sorted by: those who ask for help first."""
+    return _URGENCY[student.status], student.user_name or "", student.email_address
+
+
+def summarize(students: Collection[Student], active: int) -> Metrics:
+    """Returns the class in numbers, of which so many are active."""
+    return Metrics(
         total_students=len(students),
-        total_active=sum(record.last_activity >= active_since for record in records.values()),
+        total_active=active,
         error_count=sum(student.error_count for student in students),
         significant_error_count=sum(student.has_significant_error for student in students),
         total_executions=sum(student.cell_executions for student in students),
         help_count=sum(student.is_requesting_help for student in students),
     )
-    return Overview(students, metrics, bars)
+
+
+def student_status(*, asks: bool, stuck: bool, failed: bool, idle: bool) -> Status:
+    """Returns the most urgent of what is true of a student."""
+    if asks:
+        return "help"
+    if stuck:
+        return "significant_error"
+    if failed:
+        return "error"
+    return "idle" if idle else "active"
 
 
 def _take(record: _Record, activity: Activity, bar: Bar, lasts: int) -> None:
@@ -204,24 +225,14 @@ def _asks(email: str, record: _Record, since: int, acknowledged: Acknowledged) -
 def _student(email: str, record: _Record, now: int, rules: Classroom, *, asks: bool) -> Student:
     longest = max(record.streaks.values(), default=0)
     stuck = longest >= rules.significant_errors
-    status: Status
-    if asks:
-        status = "help"
-    elif stuck:
-        status = "significant_error"
-    elif record.last_failed:
-        status = "error"
-    elif now - record.last_activity <= rules.active_seconds * 1000:
-        status = "active"
-    else:
-        status = "idle"
+    idle = now - record.last_activity > rules.active_seconds * 1000
     return Student(
         email_address=email,
         user_name=record.user_name,
         team_name=record.team_name,
         current_notebook=record.notebook,
         last_activity=iso(record.last_activity),
-        status=status,
+        status=student_status(asks=asks, stuck=stuck, failed=record.last_failed, idle=idle),
         is_requesting_help=asks,
         cell_executions=record.executions,
         error_count=record.errors,

@@ -90,7 +90,7 @@ class HelpDesk:
                 self._take(key, event.occurred_at, stops=event.event_type == "help_stop")
                 if event.event_type == "help":
                     asking[key] = None
-        return [key[1] for key in asking if key[1] and self._is_dismissed(key)]
+        return [key[1] for key in asking if key[1] and self.is_dismissed(key)]
 
     def seen(self, email: str, now: int) -> int:
         """Returns until when an instructor who looks at a student now has seen the student's help button.
@@ -117,7 +117,16 @@ class HelpDesk:
 
     def dismissed(self) -> frozenset[SessionKey]:
         """Returns the sessions whose latest request is dismissed, whether or not it has expired since."""
-        return frozenset(filter(self._is_dismissed, self._sessions))
+        return frozenset(filter(self.is_dismissed, self._sessions))
+
+    def is_dismissed(self, key: SessionKey) -> bool:
+        """Tells whether a session's latest request is dismissed, whether or not it has expired since."""
+        at = self._dismissed_at.get(key[0])
+        session = self._sessions.get(key)
+        if at is None or session is None:
+            return False
+        began = session.began()
+        return began is not None and began <= at
 
     def _take(self, key: SessionKey, occurred_at: int, *, stops: bool) -> None:
         session = self._sessions.get(key)
@@ -127,10 +136,3 @@ class HelpDesk:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
         session.take(occurred_at, stops=stops)
-
-    def _is_dismissed(self, key: SessionKey) -> bool:
-        at = self._dismissed_at.get(key[0])
-        if at is None:
-            return False
-        began = self._sessions[key].began()
-        return began is not None and began <= at

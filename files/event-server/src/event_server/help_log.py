@@ -22,11 +22,11 @@ def order_key(occurred_at: int, event_time: int) -> int:
 class HelpLog:
     """The signals of one student's help buttons, in order."""
 
-    __slots__ = ("_begins", "_keys", "_lasts", "_signals")
+    __slots__ = ("_begins", "_keys", "_signals", "lasts")
 
     def __init__(self, lasts: int) -> None:
         """Takes how long a request lives without a heartbeat, in milliseconds."""
-        self._lasts = lasts
+        self.lasts = lasts
         self._keys: list[int] = []
         self._signals: list[tuple[str | None, bool]] = []
         # Whether a request begins with the signal.
@@ -41,7 +41,7 @@ class HelpLog:
         # A signal matters for as long as a request lives, and depends on what came as long before.
         at = key >> KEY_SHIFT
         changes = []
-        for other, begins in self._requests(at - self._lasts, at + self._lasts):
+        for other, begins in self._requests(at - self.lasts, at + self.lasts):
             if other >= place and begins != self._begins[other]:
                 self._begins[other] = begins
                 changes.append((self._keys[other] >> KEY_SHIFT, 1 if begins else -1))
@@ -51,7 +51,7 @@ class HelpLog:
 
     def begun_in_range_only(self, since: int) -> list[int]:
         """Returns the times at which requests begin for a range that sees nothing earlier, and else do not."""
-        found = self._requests(since, since + self._lasts)
+        found = self._requests(since, since + self.lasts)
         return [self._keys[place] >> KEY_SHIFT for place, begins in found if begins and not self._begins[place]]
 
     def forget(self, before: int) -> None:
@@ -71,5 +71,5 @@ class HelpLog:
                 last.pop(session_id, None)
                 continue
             at = self._keys[place] >> KEY_SHIFT
-            yield place, not any(at - seen <= self._lasts for seen in last.values())
+            yield place, not any(at - seen <= self.lasts for seen in last.values())
             last[session_id] = at

@@ -34,6 +34,7 @@ class Activity(NamedTuple):
     cell_index: int | None
     has_error: bool
     session_id: str | None = None
+    event_time: int = 0
 
 
 AcknowledgementKind = Literal["help", "error"]

@@ -31,7 +31,8 @@ _INSERT_ACKNOWLEDGEMENT = (
 )
 _ACTIVITY = (
     "SELECT event_type, occurred_at, email_address, user_name, team_name, notebook_path, cell_id, cell_index,"
-    " coalesce(has_error, 0), session_id FROM events WHERE occurred_at >= :since{} ORDER BY occurred_at, event_time, id"
+    " coalesce(has_error, 0), session_id, event_time FROM events WHERE occurred_at >= :since{}"
+    " ORDER BY occurred_at, event_time, id"
 )
 _ACTIVITY_OF_ALL = _ACTIVITY.format("")
 _ACTIVITY_OF_ONE = _ACTIVITY.format(" AND email_address = :email")
