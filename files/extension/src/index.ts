@@ -20,6 +20,8 @@ import { CollectorSender, DirectSender } from './transport';
 
 const PLUGIN_ID = 'cell-monitor:plugin';
 const ASKED_KEY = 'cell-monitor:asked';
+/** Without a time, JupyterLab only counts a notification at its bell. */
+const SHOWN = { autoClose: 8000 };
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: PLUGIN_ID,
@@ -74,7 +76,7 @@ function activate(
     privacy: () => settings,
     localPath: path => contents.localPath(path),
     onDismissed: () =>
-      Notification.info(trans.__('The instructor has seen that you asked for help.'))
+      Notification.info(trans.__('The instructor has seen that you asked for help.'), SHOWN)
   });
 
   const locked = lockedSettings();
@@ -112,7 +114,10 @@ function activate(
     if (reporter()) {
       request.start();
     } else if (stored && !isTeamName(settings.teamName)) {
-      Notification.warning(trans.__('Choose your team in the settings of Cell Monitor first.'));
+      Notification.warning(
+        trans.__('Choose your team in the settings of Cell Monitor first.'),
+        SHOWN
+      );
     }
   };
 
