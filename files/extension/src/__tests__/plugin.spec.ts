@@ -154,7 +154,7 @@ async function start(
 
 const types = () => lab.posted.map(event => event.eventType);
 
-beforeAll(() => {
+beforeAll(async () => {
   Object.defineProperty(globalThis, 'crypto', { value: webcrypto });
   Object.assign(globalThis, {
     // Lumino derives from it, and jsdom has none.
@@ -172,7 +172,9 @@ beforeAll(() => {
       return Promise.resolve({ status: 202, headers: new Map() });
     }
   });
-});
+  // Compiling it takes a busy machine longer than a test may.
+  await import('../index');
+}, 60_000);
 
 beforeEach(() => {
   jest.useFakeTimers();
