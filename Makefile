@@ -42,9 +42,10 @@ lint: tools files/extension/node_modules ## Linters and type checkers
 	uv lock --check --quiet
 	ruff check
 	ruff format --check
-	mypy plugins/filter tests benchmarks
+	mypy plugins/filter tests/unit
+	mypy tests/integration
+	mypy molecule/default/tests benchmarks
 	mypy --package quality_gates
-	mypy molecule/default/tests
 	mypy files/event-server/src
 	mypy files/extension/cell_monitor
 	yamllint --strict .
@@ -63,6 +64,10 @@ molecule: root test-packages ## Molecule scenarios, on hosts made for them
 .PHONY: bench-deploy
 bench-deploy: root build ## Time a deploy beside a hand-written script's
 	python benchmarks/deploy.py
+
+.PHONY: bench-cell
+bench-cell: up test-packages ## Time a cell with the extension beside one without it
+	PYTHONPATH=molecule/default/tests python benchmarks/cell.py
 
 .PHONY: root
 root:

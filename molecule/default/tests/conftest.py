@@ -36,6 +36,11 @@ class Server:
         return f"https://{self.address}"
 
     @property
+    def authority(self) -> Path:
+        """Certificate of the local certificate authority."""
+        return CREDENTIALS / "tls" / "ca.crt"
+
+    @property
     def password(self) -> str:
         """Password of JupyterLab's login page."""
         return (CREDENTIALS / "jupyterlab_password").read_text().strip()
@@ -52,7 +57,7 @@ class Server:
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client that trusts the local certificate authority and nothing else."""
-        context = ssl.create_default_context(cafile=str(CREDENTIALS / "tls" / "ca.crt"))
+        context = ssl.create_default_context(cafile=str(self.authority))
         return httpx.Client(base_url=self.url, verify=context, trust_env=False, timeout=30, **options)
 
     def overview(self, time_range: str = "1h") -> Any:

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from conftest import CREDENTIALS
 from playwright.sync_api import BrowserContext, BrowserType, Locator, Page, expect
 
 ARGUMENTS = [
@@ -20,14 +19,23 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# JupyterLab reads its configuration from the page; %s is a function that changes it first.
+_CONFIGURE = """
+new MutationObserver((_, observer) => {
+  const config = document.getElementById('jupyter-config-data');
+  if (config?.nextSibling) {
+    observer.disconnect();
+    config.textContent = JSON.stringify((%s)(JSON.parse(config.textContent)));
+  }
+}).observe(document, {childList: true, subtree: true});
+"""
 HELP = '[data-testid="cell-monitor-help"]:visible'
 
 
-def trust_authority(home: Path) -> None:
-    """Import the local certificate authority for a Chromium with this home, as is done once on a student's machine."""
+def trust_authority(home: Path, authority: Path) -> None:
+    """Import a certificate authority for a Chromium with this home, as is done once on a student's machine."""
     database = home / ".pki" / "nssdb"
     database.mkdir(parents=True)
-    authority = CREDENTIALS / "tls" / "ca.crt"
     for command in (
         ["certutil", "-N", "--empty-password"],
         ["certutil", "-A", "-n", "Cell Monitor", "-t", "C,,", "-i", str(authority)],
@@ -44,6 +52,14 @@ def launch(chromium: BrowserType, home: Path, *arguments: str, **options: Any) -
         env={"HOME": str(home), "LANG": "ja_JP.UTF-8"},
         **options,
     )
+
+
+def configure(page: Page, change: str) -> None:
+    """Let a JavaScript function, from configuration to configuration, change JupyterLab's on this page.
+
+    Run its commands by ``run_all`` afterwards: they are there for the page's scripts.
+    """
+    page.add_init_script(_CONFIGURE % f"config => ({{...({change})(config), exposeAppInBrowser: true}})")
 
 
 def log_in(page: Page, password: str) -> None:
@@ -74,7 +90,7 @@ def create_notebook(page: Page, *sources: str) -> str:
     return name
 
 
-def open_notebook(page: Page, name: str) -> Locator:
+def open_notebook(page: Page, name: str, seconds: float = 60) -> Locator:
     """Open a notebook in a workspace of its own, so that those of earlier runs are not opened again."""
     # JupyterLab calls a notebook idle before it has a kernel, and drops what is run then.
     answers: list[str] = []
@@ -85,12 +101,13 @@ def open_notebook(page: Page, name: str) -> Locator:
         ),
     )
     page.goto(f"/lab/workspaces/{Path(name).stem}/tree/{name}")
-    end = time.monotonic() + 60
+    end = time.monotonic() + seconds
     while not answers and time.monotonic() < end:
         page.wait_for_timeout(100)
-    assert answers, "the notebook got no kernel within 60 s"
+    assert answers, f"the notebook got no kernel within {seconds} s"
     panel = page.locator(".jp-NotebookPanel:visible")
-    expect(panel.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute("data-status", "idle", timeout=60_000)
+    indicator = panel.locator(".jp-Notebook-ExecutionIndicator")
+    expect(indicator).to_have_attribute("data-status", "idle", timeout=1000 * seconds)
     return panel
 
 
@@ -101,3 +118,16 @@ def run_cell(panel: Locator, index: int, output: str) -> None:
     # The toolbar's button, because shortcuts do nothing until their settings are loaded.
     panel.locator('[data-jp-item-name="run"]').click()
     expect(cell.locator(".jp-OutputArea-output", has_text=output)).to_be_visible(timeout=60_000)
+
+
+def run_all(page: Page) -> float:
+    """Run all cells of the open notebook; returns how long that took, in milliseconds of the page's clock."""
+    return float(
+        page.evaluate(
+            """async () => {
+                const start = performance.now();
+                await window.jupyterapp.commands.execute('notebook:run-all-cells');
+                return performance.now() - start;
+            }"""
+        )
+    )

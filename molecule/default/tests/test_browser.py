@@ -16,7 +16,7 @@ STUDENT = "student001@example.com"
 @pytest.fixture
 def page(server: Server, tmp_path: Path) -> Iterator[Page]:
     """A page of a fresh browser profile."""
-    trust_authority(tmp_path)
+    trust_authority(tmp_path, server.authority)
     with sync_playwright() as playwright:
         context = launch(playwright.chromium, tmp_path, base_url=server.url)
         yield context.pages[0]
