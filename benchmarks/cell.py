@@ -41,21 +41,16 @@ def main() -> None:
                     times[way].append(taken)
         for opened in pages.values():
             opened.context.close()
-    result = {
-        "cells": CELLS * ROUNDS,
-        "median_ms": {way: round(statistics.median(taken), 2) for way, taken in times.items()},
-        "p95_ms": {way: round(statistics.quantiles(taken, n=20)[-1], 2) for way, taken in times.items()},
-        "ratio": round(
-            statistics.median(a / b for a, b in zip(times["with"], times["without"], strict=True)),
-            3,
-        ),
-    }
+    median = {way: round(statistics.median(taken), 2) for way, taken in times.items()}
+    p95 = {way: round(statistics.quantiles(taken, n=20)[-1], 2) for way, taken in times.items()}
+    ratio = round(statistics.median(a / b for a, b in zip(times["with"], times["without"], strict=True)), 3)
+    result = {"cells": CELLS * ROUNDS, "median_ms": median, "p95_ms": p95, "ratio": ratio}
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"{'':10}{'median':>10}{'p95':>10}")
     for way in WAYS:
-        print(f"{way:10}{result['median_ms'][way]:>7} ms{result['p95_ms'][way]:>7} ms")
-    print(f"A cell takes {result['ratio']} times as long with the extension.")
+        print(f"{way:10}{median[way]:>7} ms{p95[way]:>7} ms")
+    print(f"A cell takes {ratio} times as long with the extension.")
 
 
 def page(chromium: BrowserType, home: Path, change: str) -> Page:
