@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ DEFAULT_MAX_AGE_SECONDS = 30 * 24 * 3600
 MAX_REJECTED_EVENTS = 10_000
 MAX_REASON_LENGTH = 500
 REJECTED_SHARE = 1 / 16
+# SQLite needs room to delete, too: a spool that takes the last of a disk could never be emptied again.
+MIN_FREE_BYTES = 32 * 2**20
 # At a time: requests that wait for the disk do not wait long.
 MAX_EXPIRED_EVENTS = 1000
 
@@ -182,6 +185,7 @@ class Spool:
             SpoolFullError: there is no room for them.
             SpoolError: they could not be written.
         """
+        self._check_disk()
         now = time.time()
         last = self._last
         new: list[Event] = []
@@ -281,8 +285,25 @@ class Spool:
         """
         if self._waiting.size >= self._max_bytes:
             raise self._full()
+        self._check_disk()
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO probe VALUES (0, ?)", (time.time(),))
+
+    def _check_disk(self) -> None:
+        try:
+            free = shutil.disk_usage(self._folder).free
+            if free < MIN_FREE_BYTES:
+                # The file does not shrink; what it has no use for is filled first.
+                free += self._pragma("freelist_count") * self._pragma("page_size")
+        except OSError as error:
+            raise SpoolError(f"{self._folder} cannot be used: {error.strerror}") from error
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+        if free < MIN_FREE_BYTES:
+            raise SpoolFullError(f"the disk of {self._folder} has {free} bytes left: {MIN_FREE_BYTES} stay free")
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
 
     def _full(self) -> SpoolFullError:
         return SpoolFullError(f"the spool holds {self._waiting.size} of {self._max_bytes} bytes")

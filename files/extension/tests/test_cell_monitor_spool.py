@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cell_monitor.spool import MAX_EXPIRED_EVENTS, Spool, SpoolError, SpoolFullError, SpoolLockedError
+from cell_monitor.spool import MAX_EXPIRED_EVENTS, MIN_FREE_BYTES, Spool, SpoolError, SpoolFullError, SpoolLockedError
 from conftest import SOURCES, make_event
 
 MEBIBYTE = 2**20
@@ -203,6 +204,29 @@ def test_a_disk_that_fails_loses_nothing_and_says_so(tmp_path: Path) -> None:
     assert spool.depth() == before
     spool._db.execute("PRAGMA max_page_count = 1000000")
     assert len(spool.add([make_event()]).new) == 1
+
+
+def test_leaves_the_room_on_the_disk_that_emptying_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = MIN_FREE_BYTES
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    spool = Spool(tmp_path / "spool", MEBIBYTE)
+    spool.add([make_event(code="x" * 100_000)])
+    spool.probe()
+    free -= 90_000
+    with pytest.raises(SpoolFullError, match="bytes left"):
+        spool.add([make_event()])
+    with pytest.raises(SpoolFullError, match="bytes left"):
+        spool.probe()
+    spool.settle([entry.seq for entry in spool.peek(1, 1)])
+    assert spool.depth().events == 0
+    spool.add([make_event(code="x" * 50_000)])
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", MEBIBYTE)
+    (tmp_path / "spool").rename(tmp_path / "elsewhere")
+    with pytest.raises(SpoolError, match="spool cannot be used"):
+        spool.add([make_event()])
 
 
 _WRITER = """
