@@ -1,5 +1,4 @@
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -249,13 +248,3 @@ def test_one_version_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cell_monitor.importlib.metadata, "version", lambda name: f"installed {name}")
     monkeypatch.setattr(cell_monitor, "__file__", str(Path(sys.prefix, "lib", "cell_monitor", "__init__.py")))
     assert cell_monitor._version() == "installed cell_monitor"
-
-
-def test_every_text_of_the_front_end_is_translated() -> None:
-    locale = SOURCES / "cell_monitor" / "locale" / "ja_JP" / "LC_MESSAGES" / "cell_monitor.json"
-    texts = json.loads(locale.read_text(encoding="utf-8"))
-    # With an underscore, as in the folder's name, JupyterLab finds none of the texts.
-    assert texts.pop("")["language"] == "ja-JP"
-    sources = "".join(file.read_text(encoding="utf-8") for file in (SOURCES / "src").glob("*.ts"))
-    used = set(re.findall(r"trans\.__\(\s*'([^']+)'", sources))
-    assert used == set(texts)
