@@ -4,17 +4,22 @@ import { PageConfig } from '@jupyterlab/coreutils';
 import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
+import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { openStore } from './database';
 import { EventFactory, type IReporter } from './events';
 import { HelpButton } from './helpbutton';
 import { HelpMemory, sessionStorageOrNull } from './helpmemory';
 import { hubIdentity, Introduction } from './identity';
 import { Monitor } from './monitor';
+import { askServer, isNewNotice, NoticeBoard, showNotice } from './notice';
 import { OtherPages } from './pages';
 import { EventQueue } from './queue';
 import { quietly } from './quiet';
 import { isTeamName, readSettings, whoReports, type IIdentity } from './settings';
+import { StatusItem, type IStatus } from './status';
+import { openTabs } from './tabs';
 import { lockedSettings, settingsTransform } from './transform';
 import { CollectorSender, DirectSender } from './transport';
 
@@ -28,7 +33,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Reports what is run, and who asks for help, to the instructor.',
   autoStart: true,
   requires: [INotebookTracker, ISettingRegistry, IToolbarWidgetRegistry],
-  optional: [ITranslator, IStateDB],
+  optional: [ITranslator, IStateDB, IStatusBar],
   activate
 };
 
@@ -40,7 +45,8 @@ function activate(
   registry: ISettingRegistry,
   toolbars: IToolbarWidgetRegistry,
   translator: ITranslator | null,
-  state: IStateDB | null
+  state: IStateDB | null,
+  statusBar: IStatusBar | null
 ): void {
   const trans = (translator ?? nullTranslator).load('cell_monitor');
   let stored: ISettingRegistry.ISettings | null = null;
@@ -51,17 +57,24 @@ function activate(
     const who = stored && whoReports(settings, hubUser);
     return who && isTeamName(settings.teamName) ? { ...who, teamName: settings.teamName } : null;
   };
+  const { serverSettings } = app.serviceManager;
+  const collects = PageConfig.getOption('cellMonitorCollector') === 'true';
+  // A hub serves several users from one origin, and what one way out takes is not for the other.
+  const name = `cell-monitor:${collects ? 'collector' : 'direct'}:${PageConfig.getBaseUrl()}`;
+  const warn = (text: string): void => {
+    if (settings.showNotifications) {
+      Notification.warning(text, SHOWN);
+    }
+  };
   const queue = new EventQueue(
-    PageConfig.getOption('cellMonitorCollector') === 'true'
-      ? new CollectorSender(app.serviceManager.serverSettings)
-      : new DirectSender(() => settings),
-    undefined,
-    () => {
-      if (settings.showNotifications) {
-        Notification.warning(
-          trans.__('Some of your activity could not be sent to the instructor.')
-        );
-      }
+    collects ? new CollectorSender(serverSettings) : new DirectSender(() => settings),
+    {
+      store: openStore(name),
+      tabs: openTabs(name, () => queue.wake()),
+      onLost: () => warn(trans.__('Some of your activity could not be sent to the instructor.')),
+      onDelayed: () =>
+        warn(trans.__('Your activity cannot be sent at the moment. It is kept and sent later.')),
+      onDismissed: sessionIds => monitor.dismissed(sessionIds)
     }
   );
   const { contents, user } = app.serviceManager;
@@ -130,7 +143,37 @@ function activate(
     document.body.classList.toggle('cm-mod-animated', settings.animationEnabled);
     monitor.reporterChanged();
     queue.wake();
+    statusItem.update();
   };
+
+  const status = (): IStatus | null => {
+    const missing = whoReports(settings, hubUser) ? 'team' : 'identity';
+    return (
+      stored && {
+        ...queue.state,
+        isPersistent: queue.isPersistent,
+        missing: reporter() ? null : missing
+      }
+    );
+  };
+  const sayMore = (): void => {
+    void (
+      whoReports(settings, hubUser)
+        ? app.commands.execute('settingeditor:open', { query: 'Cell Monitor' })
+        : introduce()
+    ).catch(() => undefined);
+  };
+  const statusItem = new StatusItem(trans, status, sayMore);
+  statusBar?.registerStatusItem(PLUGIN_ID, { item: statusItem, align: 'left', rank: 100 });
+  queue.stateChanged.connect(() => statusItem.update());
+  if (collects) {
+    new NoticeBoard({
+      ask: () => askServer(serverSettings),
+      show: notice => showNotice(trans, notice),
+      isNew: isNewNotice,
+      isAway: () => queue.state.offline
+    }).start();
+  }
 
   const texts = {
     label: trans.__('Help'),
@@ -155,6 +198,7 @@ function activate(
     queue.flush();
   });
   window.addEventListener('online', () => queue.wake());
+  queue.wake();
 
   const ready = (async () => {
     [hubUser, stored] = await Promise.all([

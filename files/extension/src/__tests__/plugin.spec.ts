@@ -65,6 +65,7 @@ jest.mock('@jupyterlab/services', () => ({
 }));
 jest.mock('@jupyterlab/settingregistry', () => ({ ISettingRegistry: 'settings' }));
 jest.mock('@jupyterlab/statedb', () => ({ IStateDB: 'state' }));
+jest.mock('@jupyterlab/statusbar', () => ({ IStatusBar: 'status bar' }));
 jest.mock('@jupyterlab/translation', () => ({
   ITranslator: 'translator',
   nullTranslator: { load: () => ({ __: (text: string) => text }) }

@@ -1,8 +1,8 @@
 import type { ServerConnection } from '@jupyterlab/services';
 
-import type { IEvent } from '../events';
 import { readSettings } from '../settings';
-import { CollectorSender, DirectSender, keepaliveBodies, outcomeOf } from '../transport';
+import type { IItem } from '../store';
+import { CollectorSender, dismissedIn, DirectSender, keepaliveBody, outcomeOf } from '../transport';
 
 interface IRequest {
   url: string;
@@ -24,7 +24,9 @@ jest.mock('@jupyterlab/services', () => ({
   ServerConnection: { makeRequest: (url: string, init: RequestInit) => request(url, init) }
 }));
 
-const events = [{ eventId: 'a', code: 'é' }] as unknown as IEvent[];
+const text = JSON.stringify({ eventId: 'a', code: 'é' });
+const events: IItem[] = [{ key: 1, eventId: 'a', text, size: 27 }];
+const accepted = { kind: 'accepted', dismissed: [] };
 const answer = (status: number, retryAfter?: string) => ({
   status,
   headers: new Map(retryAfter === undefined ? [] : [['Retry-After', retryAfter]])
@@ -43,27 +45,51 @@ beforeEach(() => {
 });
 
 describe('outcomeOf', () => {
-  it.each([200, 202, 204])('takes %d as accepted', status => {
-    expect(outcomeOf({ status, headers: headers(null) })).toEqual({ kind: 'accepted' });
+  it.each([200, 202, 204])('takes %d as accepted', async status => {
+    expect(await outcomeOf({ status, headers: headers(null) })).toEqual(accepted);
   });
 
-  it.each([400, 413, 422])('takes %d as refused', status => {
-    expect(outcomeOf({ status, headers: headers(null) })).toEqual({ kind: 'refused' });
+  it.each([413, 422])('takes %d as refused', async status => {
+    expect(await outcomeOf({ status, headers: headers(null) })).toEqual({ kind: 'refused' });
   });
 
-  it.each([301, 401, 403, 404, 429, 500, 503])('takes %d as failed', status => {
-    expect(outcomeOf({ status, headers: headers('soon') })).toEqual({ kind: 'failed' });
+  it.each([301, 429, 500, 503])('takes %d as failed', async status => {
+    expect(await outcomeOf({ status, headers: headers('soon') })).toEqual({ kind: 'failed' });
   });
 
-  it('reads how long to wait, within reason', () => {
-    expect(outcomeOf({ status: 503, headers: headers('5') })).toEqual({
+  it.each([400, 401, 403, 404])('takes %d as something that takes time', async status => {
+    expect(await outcomeOf({ status, headers: headers(null) })).toEqual({
       kind: 'failed',
-      retryAfterMs: 5000
+      retryAfterMs: 60_000
     });
-    expect(outcomeOf({ status: 503, headers: headers('99999') })).toEqual({
-      kind: 'failed',
-      retryAfterMs: 300_000
-    });
+  });
+
+  it('takes no login page for the collector', async () => {
+    const page = { status: 200, headers: headers('text/html; charset=utf-8') };
+    expect(await outcomeOf(page)).toEqual({ kind: 'failed' });
+    const moved = { status: 200, redirected: true, headers: headers(null) };
+    expect(await outcomeOf(moved)).toEqual({ kind: 'failed' });
+  });
+
+  it('reads how long to wait, within reason', async () => {
+    const wait = async (value: string) => outcomeOf({ status: 503, headers: headers(value) });
+    expect(await wait('5')).toEqual({ kind: 'failed', retryAfterMs: 5000 });
+    expect(await wait('99999')).toEqual({ kind: 'failed', retryAfterMs: 300_000 });
+  });
+
+  it('reads which requests for help were dismissed', async () => {
+    const json = () => Promise.resolve({ dismissed_help: ['s'] });
+    const answered = { status: 202, headers: headers(null), json };
+    expect(await outcomeOf(answered)).toEqual({ kind: 'accepted', dismissed: ['s'] });
+    const broken = { ...answered, json: () => Promise.reject(new SyntaxError()) };
+    expect(await outcomeOf(broken)).toEqual(accepted);
+    expect(dismissedIn({ batch_stats: { dismissed_help: ['a', 1, null, 'b'] } })).toEqual([
+      'a',
+      'b'
+    ]);
+    for (const body of [null, 3, [], 'x', { dismissed_help: 's' }, { batch_stats: null }]) {
+      expect(dismissedIn(body)).toEqual([]);
+    }
   });
 });
 
@@ -73,16 +99,25 @@ describe('CollectorSender', () => {
   } as ServerConnection.ISettings);
 
   it('posts to the Jupyter server of the page and never gives up', async () => {
-    expect(await sender.send(events)).toEqual({ kind: 'accepted' });
+    expect(await sender.send(events, 0)).toEqual(accepted);
     expect(requests[0]!.url).toBe('http://lab/user/a/cell-monitor/events');
-    expect(requests[0]!.init).toMatchObject({ method: 'POST', body: JSON.stringify(events) });
+    expect(requests[0]!.init).toMatchObject({ method: 'POST', body: `[${text}]` });
     expect(sender.retries).toBe(Infinity);
+  });
+
+  it('tells how many events were dropped', async () => {
+    await sender.send(events, 0);
+    expect(requests[0]!.init).not.toHaveProperty('headers');
+    await sender.send(events, 7);
+    await sender.send(events, 10_000_000);
+    expect(requests[1]!.init.headers).toEqual({ 'X-Cell-Monitor-Dropped': '7' });
+    expect(requests[2]!.init.headers).toEqual({ 'X-Cell-Monitor-Dropped': '999999' });
   });
 
   it('fails quietly', async () => {
     respond = () => Promise.reject(new TypeError('Failed to fetch'));
-    expect(await sender.send(events)).toEqual({ kind: 'failed' });
-    sender.flush(events);
+    expect(await sender.send(events, 0)).toEqual({ kind: 'failed' });
+    sender.flush([text]);
     expect(requests[1]!.init.keepalive).toBe(true);
   });
 
@@ -92,7 +127,7 @@ describe('CollectorSender', () => {
       new Promise((_, reject) =>
         init.signal!.addEventListener('abort', () => reject(new Error('aborted')))
       );
-    const outcome = sender.send(events);
+    const outcome = sender.send(events, 0);
     await jest.advanceTimersByTimeAsync(30_000);
     expect(await outcome).toEqual({ kind: 'failed' });
     jest.useRealTimers();
@@ -105,7 +140,7 @@ describe('DirectSender', () => {
 
   it('posts to the address of the settings without credentials', async () => {
     const sender = settings('http://school/api/v1/events');
-    expect(await sender.send(events)).toEqual({ kind: 'accepted' });
+    expect(await sender.send(events)).toEqual(accepted);
     expect(requests[0]!.url).toBe('http://school/api/v1/events');
     expect(requests[0]!.init).toMatchObject({
       method: 'POST',
@@ -117,24 +152,26 @@ describe('DirectSender', () => {
 
   it('flushes quietly', () => {
     respond = () => Promise.reject(new TypeError('Failed to fetch'));
-    settings('http://school/events').flush(events);
+    settings('http://school/events').flush([text]);
     expect(requests[0]!.init.keepalive).toBe(true);
   });
 
   it('sends nothing without an address', async () => {
     expect(await settings('').send(events)).toEqual({ kind: 'unable' });
-    settings('').flush(events);
+    settings('').flush([text]);
     expect(requests).toEqual([]);
   });
 });
 
-describe('keepaliveBodies', () => {
-  it('stays within what browsers allow', () => {
-    const large = [1, 2, 3, 4].map(n => ({ eventId: `${n}`, code: 'é'.repeat(n * 10_000) }));
-    const bodies = keepaliveBodies(large as unknown as IEvent[]);
-    expect(bodies.every(body => new TextEncoder().encode(body).length <= 60_100)).toBe(true);
-    const ids = bodies.flatMap(body => (JSON.parse(body) as IEvent[]).map(item => item.eventId));
-    expect(ids).toEqual(['1', '2']);
-    expect(keepaliveBodies([])).toEqual([]);
+describe('keepaliveBody', () => {
+  it('holds the latest events that browsers allow', () => {
+    const texts = [1, 2, 3].map(n => JSON.stringify({ eventId: `${n}`, code: 'é'.repeat(13_000) }));
+    const body = keepaliveBody([...texts, JSON.stringify('é'.repeat(40_000))])!;
+    expect(new TextEncoder().encode(body).length).toBeLessThanOrEqual(60_000);
+    expect((JSON.parse(body) as { eventId: string }[]).map(item => item.eventId)).toEqual([
+      '2',
+      '3'
+    ]);
+    expect(keepaliveBody([])).toBeNull();
   });
 });
