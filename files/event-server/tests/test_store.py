@@ -36,8 +36,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def test_each_request_has_its_result(store: SqliteStore) -> None:
     results = store.append([[row("a"), row("b")], [row("b"), row("c")], [row("d"), row("d")]])
-    assert results == [AppendResult(2, 0), AppendResult(1, 1), AppendResult(1, 1)]
-    assert store.append([[row("a")]]) == [AppendResult(0, 1)]
+    assert results == [AppendResult(2, 0), AppendResult(1, 1, frozenset({0})), AppendResult(1, 1, frozenset({1}))]
+    assert store.append([[row("a")]]) == [AppendResult(0, 1, frozenset({0}))]
 
 
 def test_activity_is_in_order(store: SqliteStore) -> None:
@@ -65,6 +65,38 @@ def test_executions_begin_with_the_latest(store: SqliteStore) -> None:
     assert store.executions("taro@example.jp", 2000, 2) == ["[4000]", "[3000]"]
     assert store.executions("taro@example.jp", 2000, 9) == ["[4000]", "[3000]", "[2000]"]
     assert store.executions("hanako@example.jp", 0, 9) == []
+
+
+def test_history_is_what_was_there(store: SqliteStore) -> None:
+    store.append([[row("b", 3000), row("a", 2000), row("too early", 1000)]])
+    history = store.history(2000)
+    store.append([[row("c", 2500)]])
+    assert [activity.occurred_at for activity in history] == [2000, 3000]
+
+
+def test_history_of_a_store_that_is_away(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError):
+        SqliteStore(tmp_path / "later" / "events.sqlite3").history(0)
+
+
+def test_what_another_process_writes_is_noticed(store: SqliteStore) -> None:
+    assert store.changed_elsewhere()
+    store.append([[row("a")]])
+    store.check()
+    assert not store.changed_elsewhere()
+    with closing(sqlite3.connect(store._path, isolation_level=None)) as other:
+        other.execute("DELETE FROM events")
+        assert store.changed_elsewhere()
+        assert not store.changed_elsewhere()
+
+
+def test_usage(store: SqliteStore, tmp_path: Path) -> None:
+    store.append([[row("a")]])
+    size, free = store.usage()
+    assert size
+    assert free
+    assert size >= 4096
+    assert SqliteStore(tmp_path / "later" / "events.sqlite3").usage() == (None, None)
 
 
 def test_help_signals(store: SqliteStore) -> None:

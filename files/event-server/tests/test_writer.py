@@ -69,7 +69,7 @@ def test_a_full_queue_and_a_slow_store_are_unavailable(store: SlowStore) -> None
         assert all("no answer" in str(error) for error in slow)
         store.go_on.set()
         await writer.check()
-        assert await writer.append([row("d")]) == AppendResult(0, 1)
+        assert await writer.append([row("d")]) == AppendResult(0, 1, frozenset({0}))
         await writer.stop()
 
     asyncio.run(scenario())

@@ -18,6 +18,7 @@ from event_server.classroom import Overview, help_lasts
 from event_server.config import Config
 from event_server.events import Event
 from event_server.help_desk import HelpDesk
+from event_server.live import Live
 from event_server.release import release_id
 from event_server.screen import Screen
 from event_server.sessions import Sessions, read_key
@@ -46,16 +47,19 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     instructors = Instructors(read_secrets(config.credential("instructors")))
     origins = _pattern(config.cors_origins)
     desk = HelpDesk(help_lasts(config.classroom))
+    live = Live(store, writer, config.classroom, desk)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await writer.start()
+        live.start()
         loading = None if await _load(desk, store) else asyncio.create_task(_load_later(desk, store))
         try:
             yield
         finally:
             if loading is not None:
                 loading.cancel()
+            await live.stop()
             await writer.stop()
 
     # No pages of documentation: they load their scripts from elsewhere, and a class's network may have no way out.
@@ -71,6 +75,7 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.store = store
     api.state.writer = writer
     api.state.desk = desk
+    api.state.live = live
     api.state.instructors = instructors
     api.state.screen = Screen()
     api.state.sessions = Sessions(read_key(config.session_key_path), instructors.hashes)

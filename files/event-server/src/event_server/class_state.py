@@ -1,6 +1,6 @@
 """The class as it is now: every student's state, and the chart, brought up to date by each event."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from event_server.classroom import (
     RANGES,
@@ -22,8 +22,8 @@ from event_server.minutes import MINUTE, ChartCounts
 from event_server.student_state import Event, StudentState
 
 _NUMBERS: dict[TimeRange, int] = {time_range: number for number, time_range in enumerate(RANGES)}
-# Longer than the longest range: a clock that is put back makes ranges begin earlier.
-_KEPT = RANGES["7d"][0] + 120 * MINUTE
+KEPT = RANGES["7d"][0] + 120 * MINUTE
+"""How long events matter, in milliseconds: more than the longest range, for a clock that is put back."""
 
 
 class ClassState:
@@ -37,7 +37,7 @@ class ClassState:
         self._students: dict[str, StudentState] = {}
         self._chart = ChartCounts(tuple(width for _, width in RANGES.values()))
         self._resolved_until: dict[str, int] = {}
-        self._horizon = now - _KEPT
+        self._horizon = now - KEPT
 
     def take(self, event: Event) -> StudentState | None:
         """Takes an event that was not taken before; None if it is older than every range."""
@@ -90,15 +90,16 @@ class ClassState:
         """Tells whether a student has sent an event since a time."""
         return email in self._students and self._students[email].last_activity >= since
 
-    def forget(self, now: int) -> None:
-        """Drops what no range will ask for again."""
-        self._horizon = (now - _KEPT) // MINUTE * MINUTE
+    def forget(self, now: int) -> Iterator[None]:
+        """Drops what no range will ask for again, one student at each step."""
+        self._horizon = (now - KEPT) // MINUTE * MINUTE
         self._chart.forget(self._horizon)
         for email, student in list(self._students.items()):
             if student.last_activity < self._horizon:
                 del self._students[email]
             else:
                 student.forget(self._horizon)
+            yield
         self._resolved_until = {email: until for email, until in self._resolved_until.items() if until >= self._horizon}
 
     def _add(self, email: str) -> StudentState:

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
 from event_server.auth import instructor as login
 from event_server.auth import own_page_or_program
-from event_server.classroom import Acknowledged, TimeRange, overview, range_start
+from event_server.classroom import Acknowledged, TimeRange, range_start
 from event_server.config import Classroom
 from event_server.help_desk import HelpDesk
 from event_server.ingest import RETRY_AFTER_SECONDS
+from event_server.live import Live
 from event_server.store import Acknowledgement, Store, StoreUnavailableError
 from event_server.students import MAX_EXECUTIONS, RANGE, StudentActivity, student_activity
 from event_server.writer import Writer
@@ -51,19 +52,9 @@ router = APIRouter(prefix="/api/v1/dashboard", tags=["dashboard"], dependencies=
 @router.get("/overview", responses=_documented("Overview"), response_class=Response)
 async def get_overview(request: Request, time_range: Annotated[TimeRange, Query()] = "1h") -> Response:
     """Every student of the time range, those who ask for help first, with the class in numbers and over time."""
-    store: Store = request.app.state.store
-    rules: Classroom = request.app.state.config.classroom
-    desk: HelpDesk = request.app.state.desk
-    now = _now()
-    since = range_start(time_range, now)
-    dismissed = desk.dismissed()
-
-    def compute() -> bytes:
-        acknowledged = Acknowledged(store.acknowledged("error", since), dismissed)
-        return msgspec.json.encode(overview(store.activity(since), time_range, now, rules, acknowledged))
-
+    live: Live = request.app.state.live
     with _later_if_unavailable():
-        return _answer(await asyncio.to_thread(compute))
+        return _answer(msgspec.json.encode(await live.overview(time_range)))
 
 
 # An address may hold a slash; the part of the path after it does not.
@@ -123,6 +114,7 @@ async def resolve_error(request: Request, email: str, instructor: Annotated[str,
     """Takes the student's errors until now for dealt with: the next one is the first in a row."""
     now = _now()
     await _acknowledge(request, Acknowledgement("error", now, now, email, instructor))
+    request.app.state.live.resolve(email, now)
     return _answer(msgspec.json.encode(Outcome(True, "The errors are resolved.", email)))
 
 

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from event_server.events import StoredEvent
 from event_server.store import Acknowledgement, AppendResult, Store, StoreUnavailableError
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -16,16 +18,21 @@ _log = logging.getLogger(__name__)
 _EVENTS_PER_TRANSACTION = 4000
 
 
+StoredListener = Callable[[int, Sequence[Sequence[StoredEvent]]], None]
+"""Is told the number of a transaction and the events that are new by it."""
+
+
 class _Item(NamedTuple):
-    """What waits in the queue: events, an acknowledgement, or neither for a check of the store."""
+    """What waits in the queue: events, an acknowledgement, a call, or none of them for a check of the store."""
 
     answer: "asyncio.Future[Any]"
     events: Sequence[StoredEvent] = ()
     acknowledgement: Acknowledgement | None = None
+    call: Callable[[], Any] | None = None
 
     @property
-    def is_check(self) -> bool:
-        return not self.events and self.acknowledgement is None
+    def is_append(self) -> bool:
+        return bool(self.events) or self.acknowledgement is not None
 
 
 class Writer:
@@ -46,6 +53,17 @@ class Writer:
         self._accepting = False
         self._available = True
         self._thread = threading.Thread(target=self._run, name="event-writer", daemon=True)
+        self._transactions = 0
+        self._listeners: list[StoredListener] = []
+
+    def listen(self, listener: StoredListener) -> None:
+        """Has a function called on the event loop with what was stored, before the requests are answered."""
+        self._listeners.append(listener)
+
+    @property
+    def transactions(self) -> int:
+        """The number of the latest transaction; for ``call``."""
+        return self._transactions
 
     @property
     def queued_events(self) -> int:
@@ -101,10 +119,20 @@ class Writer:
         """
         await self._request()
 
-    async def _request(self, events: Sequence[StoredEvent] = (), acknowledgement: Acknowledgement | None = None) -> Any:
+    async def call(self, function: Callable[[], _T]) -> _T:
+        """Returns what a function returns, or raises what it raises, called between two transactions."""
+        result: _T = await self._request(call=function)
+        return result
+
+    async def _request(
+        self,
+        events: Sequence[StoredEvent] = (),
+        acknowledgement: Acknowledgement | None = None,
+        call: Callable[[], Any] | None = None,
+    ) -> Any:
         if not self._accepting:
             raise StoreUnavailableError("the server is stopping")
-        item = _Item(asyncio.get_running_loop().create_future(), events, acknowledgement)
+        item = _Item(asyncio.get_running_loop().create_future(), events, acknowledgement, call)
         # Counted down with the answer and not here: a request that gives up still has its events in the queue.
         self._queued_events += len(events)
         self._queue.put(item)
@@ -118,10 +146,13 @@ class Writer:
         running = True
         while running:
             group, running = self._next_group()
-            if appends := [item for item in group if not item.is_check]:
+            if appends := [item for item in group if item.is_append]:
                 self._append(appends)
-            if checks := [item for item in group if item.is_check]:
+            if checks := [item for item in group if not item.is_append and item.call is None]:
                 self._check(checks)
+            for item in group:
+                if item.call is not None:
+                    self._answer([item], [_outcome(item.call)])
         self._store.close()
 
     def _next_group(self) -> tuple[list[_Item], bool]:
@@ -158,6 +189,7 @@ class Writer:
             _log.exception("a request could not be stored")
             outcomes = [error]
         else:
+            self._transactions += 1
             self._note(None)
         self._answer(group, outcomes)
 
@@ -170,8 +202,13 @@ class Writer:
         self._note(outcome)
         self._answer(group, [outcome] * len(group))
 
-    def _answer(self, group: Sequence[_Item], outcomes: Sequence[AppendResult | Exception | None]) -> None:
+    def _answer(self, group: Sequence[_Item], outcomes: Sequence[Any]) -> None:
+        number = self._transactions
+        new = [_new(item.events, outcome) for item, outcome in zip(group, outcomes, strict=True) if item.events]
+
         def answer() -> None:
+            if any(new):
+                self._tell(number, new)
             for item, outcome in zip(group, outcomes, strict=True):
                 self._queued_events -= len(item.events)
                 if item.answer.done():
@@ -183,6 +220,14 @@ class Writer:
 
         self._loop.call_soon_threadsafe(answer)
 
+    def _tell(self, number: int, new: Sequence[Sequence[StoredEvent]]) -> None:
+        for listener in self._listeners:
+            try:
+                listener(number, new)
+            except Exception:
+                # What is stored is stored, whoever hears of it.
+                _log.exception("a listener failed")
+
     def _note(self, error: Exception | None) -> None:
         """Logs when the store goes away and when it is back, not every request between."""
         if self._available != (error is None):
@@ -191,3 +236,18 @@ class Writer:
                 _log.warning("the store is available again")
             else:
                 _log.error("the store is unavailable: %s", error)
+
+
+def _new(events: Sequence[StoredEvent], outcome: object) -> Sequence[StoredEvent]:
+    if not isinstance(outcome, AppendResult) or outcome.duplicates == len(events):
+        return ()
+    if not outcome.duplicates:
+        return events
+    return [event for place, event in enumerate(events) if place not in outcome.left_out]
+
+
+def _outcome(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        return error

@@ -15,10 +15,17 @@ class SchemaError(Exception):
 
 
 class AppendResult(NamedTuple):
-    """What became of one request's events: how many are new, how many had been stored before."""
+    """What became of one request's events.
+
+    Attributes:
+        stored: how many are new.
+        duplicates: how many had been stored before.
+        left_out: the places of those in the request.
+    """
 
     stored: int
     duplicates: int
+    left_out: frozenset[int] = frozenset()
 
 
 class Activity(NamedTuple):
@@ -62,11 +69,19 @@ class HelpSignal(NamedTuple):
     stops: bool
 
 
+class Usage(NamedTuple):
+    """The bytes that the store takes, and the bytes free where it lies; None if unknown."""
+
+    size: int | None
+    free: int | None
+
+
 class Store(Protocol):
     """A store of events.
 
-    ``open``, ``append``, ``check`` and ``close`` are called by one thread, what reads by any. All of them raise
-    ``StoreUnavailableError`` where waiting may help. Times are milliseconds since 1970.
+    ``open``, ``append``, ``check``, ``history``, ``changed_elsewhere`` and ``close`` are called by one thread, what
+    else reads by any. All of them raise ``StoreUnavailableError`` where waiting may help. Times are milliseconds since
+    1970.
     """
 
     def open(self) -> None:
@@ -92,6 +107,21 @@ class Store(Protocol):
 
     def activity(self, since: int, email: str | None = None) -> Iterator[Activity]:
         """Yields the events, of one student or all, since a time, in the order in which they occurred."""
+        ...
+
+    def history(self, since: int) -> Iterator[Activity]:
+        """Returns the events since a time, in order, as they are now: what is stored later is not among them.
+
+        Any thread may iterate it.
+        """
+        ...
+
+    def changed_elsewhere(self) -> bool:
+        """Tells whether anyone but ``append`` and ``check`` has changed what is stored since it was last asked."""
+        ...
+
+    def usage(self) -> Usage:
+        """Returns how much room there is; raises nothing."""
         ...
 
     def executions(self, email: str, since: int, limit: int) -> list[str]:

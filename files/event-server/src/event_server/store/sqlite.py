@@ -16,6 +16,7 @@ from event_server.store import (
     AppendResult,
     HelpSignal,
     StoreUnavailableError,
+    Usage,
 )
 from event_server.store.schema import prepare_schema
 
@@ -49,7 +50,9 @@ _ACKNOWLEDGED = (
     "SELECT email_address, max(covers_until) FROM acknowledgements"
     " WHERE acknowledged_at >= ? AND kind = ? GROUP BY email_address"
 )
+_LATEST = "SELECT event_id FROM events ORDER BY id DESC LIMIT ?"
 _BUSY_TIMEOUT_SECONDS = 5.0
+_NONE: frozenset[int] = frozenset()
 
 
 class SqliteStore:
@@ -60,6 +63,8 @@ class SqliteStore:
         self._path = path
         self._min_free_bytes = min_free_bytes
         self._connection: sqlite3.Connection | None = None
+        # The state of the file as the last caller of changed_elsewhere knows it, which a connection numbers on its own.
+        self._seen: tuple[sqlite3.Connection, int] | None = None
 
     def open(self) -> None:
         """Connects and creates the schema where there is none."""
@@ -78,7 +83,8 @@ class SqliteStore:
                     before = connection.total_changes
                     connection.executemany(_INSERT, batch)
                     stored = connection.total_changes - before
-                    results.append(AppendResult(stored, len(batch) - stored))
+                    left_out = _NONE if stored == len(batch) else _left_out(connection, batch, stored)
+                    results.append(AppendResult(stored, len(batch) - stored, left_out))
                 connection.executemany(_INSERT_ACKNOWLEDGEMENT, acknowledgements)
             return results
 
@@ -102,6 +108,39 @@ class SqliteStore:
         query = _ACTIVITY_OF_ALL if email is None else _ACTIVITY_OF_ONE
         for row in self._read(query, {"since": since, "email": email}):
             yield Activity(*row)
+
+    def history(self, since: int) -> Iterator[Activity]:
+        """Returns the events since a time, as they are now."""
+        try:
+            reader = self._reader()
+            try:
+                # What a transaction reads is what was there at its first look.
+                reader.execute("BEGIN")
+                reader.execute("SELECT 1 FROM events LIMIT 1").fetchone()
+            except BaseException:
+                reader.close()
+                raise
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(str(error)) from error
+        return self._rows(reader, since)
+
+    def changed_elsewhere(self) -> bool:
+        """Tells whether another connection has written since it was last asked."""
+        with self._reconnecting_after_errors():
+            connection = self._writer()
+            (version,) = connection.execute("PRAGMA data_version").fetchone()
+        before, self._seen = self._seen, (connection, version)
+        return before != self._seen
+
+    def usage(self) -> Usage:
+        """Returns the size of the file and its log, and the room on their disk."""
+        size = free = None
+        with suppress(OSError):
+            disk = os.statvfs(self._path.parent)
+            free = disk.f_bavail * disk.f_frsize
+            size = self._path.stat().st_size
+            size += self._path.with_name(self._path.name + "-wal").stat().st_size
+        return Usage(size, free)
 
     def executions(self, email: str, since: int, limit: int) -> list[str]:
         """Returns a student's executions as they came, the latest first."""
@@ -141,6 +180,14 @@ class SqliteStore:
             self._connection = connection
         return self._connection
 
+    def _rows(self, reader: sqlite3.Connection, since: int) -> Iterator[Activity]:
+        try:
+            with closing(reader):
+                for row in reader.execute(_ACTIVITY_OF_ALL, {"since": since}):
+                    yield Activity(*row)
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(str(error)) from error
+
     def _read(self, query: str, parameters: Mapping[str, Any] | Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         try:
             with closing(self._reader()) as reader:
@@ -159,6 +206,18 @@ class SqliteStore:
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StoreUnavailableError(str(error)) from error
+
+
+def _left_out(connection: sqlite3.Connection, batch: Sequence[StoredEvent], stored: int) -> frozenset[int]:
+    """Returns the places of the duplicates in a batch of which so many events have just been stored."""
+    new = {event_id for (event_id,) in connection.execute(_LATEST, (stored,))}
+    left_out = set()
+    for place, event in enumerate(batch):
+        if event.event_id in new:
+            new.remove(event.event_id)
+        else:
+            left_out.add(place)
+    return frozenset(left_out)
 
 
 def _connect(uri: str) -> sqlite3.Connection:
