@@ -19,7 +19,7 @@ export interface IStatusTexts {
 }
 
 /** What passes sooner is not worth a look. */
-export const PATIENCE_MS = 2000;
+const PATIENCE_MS = 2000;
 
 /** Says in a few words how it goes, and in a sentence what that means. */
 export function describe(trans: TranslationBundle, status: IStatus): IStatusTexts {
