@@ -124,11 +124,11 @@ function row(
   const email = student.emailAddress;
   const name = h('span', { class: 'name' });
   const team = h('span', { class: 'team' });
-  const detail = h('span', { class: 'detail' });
+  const detail = h('strong');
   const error = h('span', { class: 'message' });
   const button = acknowledgeButton(words.button, () => actions.acknowledge(email, what));
   const open = h('button', { type: 'button', class: 'open', click: () => actions.open(email) });
-  open.append(name, team, detail, error);
+  open.append(name, h('span', { class: 'detail' }, team, detail), error);
   return {
     element: h('li', {}, open, button),
     update: current => {

@@ -3,12 +3,14 @@ import { h, svg } from './dom.ts';
 import type { IBar } from './model.ts';
 import type { ITexts } from './texts.ts';
 
-const WIDTH = 360;
 const HEIGHT = 120;
 const LEFT = 30;
 const BOTTOM = 16;
 const TOP = 10;
 const DAY = 86_400_000;
+
+// Patterns need ids of their own in the page.
+let made = 0;
 
 /** Draws executions, errors among them, and requests for help over time. */
 export class Chart {
@@ -16,11 +18,14 @@ export class Chart {
   private readonly texts: ITexts;
   private readonly canvas: SVGSVGElement;
   private readonly table = h('tbody');
+  private readonly width: number;
+  private readonly hatch = `hatch-${(made += 1)}`;
   private drawn = '';
 
-  constructor(texts: ITexts, title: string) {
+  constructor(texts: ITexts, title: string, width = 360) {
     this.texts = texts;
-    this.canvas = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, 'aria-hidden': 'true' });
+    this.width = width;
+    this.canvas = svg('svg', { viewBox: `0 0 ${width} ${HEIGHT}`, 'aria-hidden': 'true' });
     const heads = ['', texts.executions, texts.errors, texts.helps];
     this.element = h(
       'figure',
@@ -50,7 +55,7 @@ export class Chart {
       return;
     }
     this.drawn = drawing;
-    this.canvas.replaceChildren(...this.axis(bars), ...this.columns(bars));
+    this.canvas.replaceChildren(this.pattern(), ...this.axis(bars), ...this.columns(bars));
     this.table.replaceChildren(
       ...bars.map(bar =>
         h(
@@ -63,13 +68,28 @@ export class Chart {
     );
   }
 
+  /** Hatched: told from the rest without its colour. */
+  private pattern(): SVGElement {
+    return svg(
+      'pattern',
+      {
+        id: this.hatch,
+        width: 4,
+        height: 4,
+        patternUnits: 'userSpaceOnUse',
+        patternTransform: 'rotate(45)'
+      },
+      svg('rect', { width: 2.6, height: 4, class: 'stroke' })
+    );
+  }
+
   private axis(bars: readonly IBar[]): SVGElement[] {
     const end = endOf(bars);
     const lines = [0, end / 2, end].filter(Number.isInteger).flatMap(value => {
       const y = yOf(value, end);
       const text = svg('text', { x: LEFT - 5, y: y + 3, 'text-anchor': 'end' });
       text.textContent = String(value);
-      return [svg('line', { x1: LEFT, x2: WIDTH, y1: y, y2: y, class: 'axis' }), text];
+      return [svg('line', { x1: LEFT, x2: this.width, y1: y, y2: y, class: 'axis' }), text];
     });
     const places = new Set([0, Math.floor((bars.length - 1) / 2), bars.length - 1]);
     const times = [...places].flatMap(place => {
@@ -78,7 +98,7 @@ export class Chart {
         return [];
       }
       const anchor = place === 0 ? 'start' : place === bars.length - 1 ? 'end' : 'middle';
-      const step = (WIDTH - LEFT) / bars.length;
+      const step = (this.width - LEFT) / bars.length;
       const x = LEFT + step * (place + { start: 0, middle: 0.5, end: 1 }[anchor]);
       const text = svg('text', { x, y: HEIGHT - 3, 'text-anchor': anchor });
       text.textContent = this.label(bar, bars);
@@ -89,17 +109,17 @@ export class Chart {
 
   private columns(bars: readonly IBar[]): SVGElement[] {
     const end = endOf(bars);
-    const step = (WIDTH - LEFT) / bars.length;
+    const step = (this.width - LEFT) / bars.length;
     const width = step * 0.72;
     return bars.map((bar, place) => {
       const x = LEFT + place * step + (step - width) / 2;
-      const box = (from: number, to: number, name: string): SVGElement =>
+      const box = (from: number, to: number, attributes: Record<string, string>): SVGElement =>
         svg('rect', {
           x,
           width,
           y: yOf(to, end),
           height: Math.max(0, yOf(from, end) - yOf(to, end)),
-          class: name
+          ...attributes
         });
       const title = svg('title');
       const counts = this.texts.chartOf(bar.executionCount, bar.errorCount, bar.helpCount);
@@ -115,8 +135,8 @@ export class Chart {
           height: HEIGHT - BOTTOM,
           class: 'hit'
         }),
-        box(0, bar.errorCount, 'errors'),
-        box(bar.errorCount, bar.executionCount, 'executions')
+        box(0, bar.errorCount, { class: 'errors', fill: `url(#${this.hatch})` }),
+        box(bar.errorCount, bar.executionCount, { class: 'executions' })
       );
       if (bar.helpCount > 0) {
         const middle = x + width / 2;

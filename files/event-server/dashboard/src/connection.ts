@@ -39,7 +39,7 @@ const POLL_MS = 5000;
 const REFRESH_MS = 20_000;
 const PING_MS = 8000;
 const SILENCE_MS = 20_000;
-const RETRY_MS = [1000, 2000, 5000, 10_000];
+const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000];
 
 /**
  * Keeps the screen up to date: by websocket, and by asking every five seconds while there is none.
@@ -180,11 +180,13 @@ export class Connection {
       return;
     }
     this.socket = null;
-    this.socketOpen = false;
+    if (this.socketOpen) {
+      this.socketOpen = false;
+      this.nextPollAt = 0;
+    }
     const wait = RETRY_MS[Math.min(this.attempts, RETRY_MS.length - 1)] ?? POLL_MS;
     this.attempts += 1;
     this.nextSocketAt = this.around.now() + wait;
-    this.nextPollAt = Math.min(this.nextPollAt, this.around.now());
     this.tell();
   }
 

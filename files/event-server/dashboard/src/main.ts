@@ -103,7 +103,7 @@ function takeOverview(overview: IOverview): void {
 }
 
 function takeUpdate(update: IUpdate): void {
-  const asking = classroom.takeUpdate(update, now());
+  const asking = classroom.takeUpdate(update, settings.range, now());
   if (asking) {
     hear(asking);
   }

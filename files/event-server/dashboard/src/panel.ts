@@ -43,7 +43,7 @@ export class Panel {
     this.classroom = classroom;
     this.actions = actions;
     this.now = now;
-    this.chart = new Chart(texts, texts.activity);
+    this.chart = new Chart(texts, texts.ownActivity, 600);
     this.dismiss = acknowledgeButton(texts.dismiss, () => this.acknowledge('dismiss-help'));
     this.resolve = acknowledgeButton(texts.resolve, () => this.acknowledge('resolve-error'));
     const list = h('ol', { class: 'runs' });
@@ -133,7 +133,7 @@ export class Panel {
     const last = Date.parse(student.lastActivity);
     const facts: [string, string][] = [
       [texts.team, student.teamName ?? texts.noTeam],
-      ['', student.emailAddress],
+      [texts.email, student.emailAddress],
       [texts.notebook, student.currentNotebook ?? '—'],
       [
         texts.lastActivity,
@@ -143,9 +143,7 @@ export class Panel {
       [texts.errors, String(student.errorCount)]
     ];
     if (this.facts.childElementCount === 0) {
-      this.facts.append(
-        ...facts.map(([name]) => h('div', {}, h('dt', {}, name || 'E-mail'), h('dd')))
-      );
+      this.facts.append(...facts.map(([name]) => h('div', {}, h('dt', {}, name), h('dd'))));
     }
     this.facts.querySelectorAll('dd').forEach((value, i) => write(value, facts[i]?.[1] ?? ''));
   }

@@ -28,6 +28,7 @@ export interface ITexts {
   errors: string;
   helps: string;
   activity: string;
+  ownActivity: string;
   range: string;
   search: string;
   searchHint: string;
@@ -50,6 +51,7 @@ export interface ITexts {
   logOut: string;
   close: string;
   student: string;
+  email: string;
   notebook: string;
   lastActivity: string;
   ago: (time: string) => string;
@@ -108,6 +110,7 @@ const ja: ITexts = {
   errors: 'エラー',
   helps: '質問',
   activity: 'クラスの活動',
+  ownActivity: '活動とエラー',
   range: '期間',
   search: '検索',
   searchHint: '名前・メール・チーム  ( / )',
@@ -130,6 +133,7 @@ const ja: ITexts = {
   logOut: 'ログアウト',
   close: '閉じる',
   student: '受講者の詳細',
+  email: 'メール',
   notebook: 'ノートブック',
   lastActivity: '最終活動',
   ago: time => `${time}前`,
@@ -188,6 +192,7 @@ const en: ITexts = {
   errors: 'Errors',
   helps: 'Requests',
   activity: 'Activity of the class',
+  ownActivity: 'Activity and errors',
   range: 'Time range',
   search: 'Search',
   searchHint: 'Name, address, team  ( / )',
@@ -210,6 +215,7 @@ const en: ITexts = {
   logOut: 'Log out',
   close: 'Close',
   student: 'Student',
+  email: 'E-mail',
   notebook: 'Notebook',
   lastActivity: 'Last activity',
   ago: time => `${time} ago`,
