@@ -263,7 +263,7 @@ class TestNpmAudit:
         measured = audits.npm_vulnerabilities(project)
         assert measured.value == 1
         assert "shared https://x/1" in measured.detail
-        assert "1 in 4 locked tools" in measured.detail
+        assert "2 bundled packages; 1 high or critical in 2 not bundled" in measured.detail
 
     def test_a_refusal_is_not_checked(self, project: Project, advisories: dict[str, Any]) -> None:
         advisories["status"] = 405

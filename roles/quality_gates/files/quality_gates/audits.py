@@ -64,9 +64,8 @@ def npm_vulnerabilities(project: Project) -> Measured:
     }
     counted = [line for name, lines in severe.items() if name in bundled for line in lines]
     tools = sum(len(lines) for name, lines in severe.items() if name not in bundled)
-    return Measured(
-        len(counted), _dated(f"{len(bundled)} bundled packages, {tools} in {len(locked)} locked tools", counted)
-    )
+    subject = f"{len(bundled)} bundled packages; {tools} high or critical in {len(locked) - len(bundled)} not bundled"
+    return Measured(len(counted), _dated(subject, counted))
 
 
 def locked_versions(lock: dict[str, Any]) -> dict[str, list[str]]:
