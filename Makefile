@@ -13,6 +13,8 @@ PLAYBOOK := ansible-playbook -i $(INVENTORY)
 PACKAGES := ca-certificates debian-archive-keyring e2fsprogs git iproute2 mmdebstrap nftables openssh-client python3-venv systemd-container
 TEST_PACKAGES := chromium libnss3-tools
 
+FRONT_ENDS := files/extension files/event-server/dashboard
+
 .PHONY: help
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,7 +40,7 @@ build: tools ## Build the release bundle
 test: lint unit molecule ## Lint, types, unit tests and the Molecule scenarios
 
 .PHONY: lint
-lint: tools files/extension/node_modules ## Linters and type checkers
+lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	uv lock --check --quiet
 	ruff check
 	ruff format --check
@@ -51,11 +53,13 @@ lint: tools files/extension/node_modules ## Linters and type checkers
 	yamllint --strict .
 	ansible-lint --offline --profile production
 	cd files/extension && jlpm lint:check
+	cd files/event-server/dashboard && jlpm lint:check
 
 .PHONY: unit
-unit: tools files/extension/node_modules ## Unit tests
+unit: tools $(FRONT_ENDS:=/node_modules) ## Unit tests
 	pytest tests/unit
 	PYTHONPATH=roles/quality_gates/files python -m quality_gates test
+	cd files/event-server/dashboard && jlpm test
 
 .PHONY: molecule
 molecule: root test-packages ## Molecule scenarios, on hosts made for them
@@ -100,10 +104,10 @@ packages:
 test-packages: build
 	$(call install_packages,$(TEST_PACKAGES))
 
-files/extension/node_modules: files/extension/package.json files/extension/yarn.lock | tools
-	cd files/extension && jlpm install --immutable
+$(FRONT_ENDS:=/node_modules): %/node_modules: %/package.json %/yarn.lock | tools
+	cd $* && jlpm install --immutable
 	touch $@
 
 .PHONY: clean
 clean: down ## Also remove what was built; secrets in credentials/ stay
-	rm -rf build files/extension/node_modules
+	rm -rf build $(FRONT_ENDS:=/node_modules)
