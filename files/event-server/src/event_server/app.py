@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from event_server import __version__, dashboard, health, ingest, login
+from event_server import __version__, dashboard, health, ingest, login, screens
 from event_server.auth import Instructors, Writers, read_secrets
 from event_server.classroom import Overview, help_lasts
 from event_server.config import Config
@@ -21,6 +21,7 @@ from event_server.help_desk import HelpDesk
 from event_server.live import Live
 from event_server.release import release_id
 from event_server.screen import Screen
+from event_server.screens import Screens
 from event_server.sessions import Sessions, read_key
 from event_server.store import Store, StoreUnavailableError
 from event_server.store.sqlite import SqliteStore
@@ -76,6 +77,7 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.writer = writer
     api.state.desk = desk
     api.state.live = live
+    api.state.screens = Screens(live)
     api.state.instructors = instructors
     api.state.screen = Screen()
     api.state.sessions = Sessions(read_key(config.session_key_path), instructors.hashes)
@@ -83,6 +85,7 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.release = release_id()
     api.include_router(health.router)
     api.include_router(dashboard.router)
+    api.include_router(screens.router)
     api.include_router(login.router)
     return CORSMiddleware(
         _Fork(ingest.Ingest(writer, writers, config.limits, origins, desk), api),

@@ -101,6 +101,7 @@ async def dismiss_help(request: Request, email: str, instructor: Annotated[str, 
     covers_until = desk.seen(email, now)
     await _acknowledge(request, Acknowledgement("help", now, covers_until, email, instructor))
     desk.dismiss(email, covers_until)
+    request.app.state.screens.tell_action("help_dismissed", email, instructor)
     return _answer(msgspec.json.encode(Outcome(True, "The request for help is dismissed.", email)))
 
 
@@ -115,6 +116,7 @@ async def resolve_error(request: Request, email: str, instructor: Annotated[str,
     now = _now()
     await _acknowledge(request, Acknowledgement("error", now, now, email, instructor))
     request.app.state.live.resolve(email, now)
+    request.app.state.screens.tell_action("error_resolved", email, instructor)
     return _answer(msgspec.json.encode(Outcome(True, "The errors are resolved.", email)))
 
 

@@ -50,6 +50,10 @@ def serve(config: Config) -> bool:
             port=config.port,
             loop="uvloop",
             http="httptools",
+            ws="websockets-sansio",
+            # Screens send pings, and nothing else.
+            ws_max_size=4096,
+            ws_per_message_deflate=False,
             lifespan="on",
             log_config=None,
             access_log=False,
