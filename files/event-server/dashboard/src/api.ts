@@ -44,9 +44,9 @@ export async function fetchName(): Promise<string> {
   return ((await (await ask('/dashboard/session')).json()) as { name: string }).name;
 }
 
-/** Opens the websocket. */
-export function openSocket(): WebSocket {
-  const url = new URL(`${ROOT}/ws/dashboard`, location.href);
+/** Opens the websocket, which counts what happened in a time range. */
+export function openSocket(range: TimeRange): WebSocket {
+  const url = new URL(`${ROOT}/ws/dashboard?time_range=${range}`, location.href);
   url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
   return new WebSocket(url);
 }

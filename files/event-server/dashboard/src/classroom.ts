@@ -1,13 +1,4 @@
-import type {
-  IBar,
-  IEvent,
-  IMetrics,
-  IOverview,
-  IStudent,
-  IUpdate,
-  Status,
-  TimeRange
-} from './model.ts';
+import type { IBar, IMetrics, IOverview, IStudent, IUpdate, Status } from './model.ts';
 import { nameOf, STATUSES } from './model.ts';
 
 /** Which students the grid shows. */
@@ -26,8 +17,6 @@ export interface ITeam {
   students: IStudent[];
 }
 
-// What live messages count.
-const LIVE_RANGE: TimeRange = '1h';
 const collator = new Intl.Collator(['ja', 'en'], { numeric: true, sensitivity: 'base' });
 
 /** What is known of the class: the last overview, and what came live since. */
@@ -55,20 +44,14 @@ export class Classroom {
     );
   }
 
-  /**
-   * Takes a live message; returns the student if he asks for help and did not before.
-   *
-   * Its counts are those of the last hour: with another range, the overview's are carried on.
-   */
-  takeUpdate(update: IUpdate, range: TimeRange, now: number): IStudent | null {
-    if (!update.student) {
+  /** Takes a live message; returns the student if he asks for help and did not before. */
+  takeUpdate(update: IUpdate, now: number): IStudent | null {
+    this.metrics = update.metrics ?? this.metrics;
+    const student = update.student;
+    if (!student) {
       return null;
     }
     const event = update.event ?? update;
-    const student = range === LIVE_RANGE ? update.student : this.carriedOn(update.student, event);
-    if (range === LIVE_RANGE) {
-      this.metrics = update.metrics ?? this.metrics;
-    }
     if (event.hasError && event.errorMessage) {
       this.errors.set(student.emailAddress, event.errorMessage);
     }
@@ -147,16 +130,6 @@ export class Classroom {
       counts[student.status] += 1;
     }
     return counts;
-  }
-
-  private carriedOn(student: IStudent, event: IEvent): IStudent {
-    const before = this.students.get(student.emailAddress);
-    const executions = event.eventType === 'cell_executed' ? 1 : 0;
-    return {
-      ...student,
-      cellExecutions: (before?.cellExecutions ?? 0) + executions,
-      errorCount: (before?.errorCount ?? 0) + (executions && event.hasError ? 1 : 0)
-    };
   }
 
   private note(student: IStudent, before: IStudent | undefined, now: number): boolean {

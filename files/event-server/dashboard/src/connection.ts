@@ -21,7 +21,7 @@ export interface IListener {
 export interface ISocket {
   onopen: (() => void) | null;
   onmessage: ((message: { data: unknown }) => void) | null;
-  onclose: (() => void) | null;
+  onclose: ((event: { code: number }) => void) | null;
   send(data: string): void;
   close(): void;
 }
@@ -39,6 +39,8 @@ const POLL_MS = 5000;
 const REFRESH_MS = 20_000;
 const PING_MS = 8000;
 const SILENCE_MS = 20_000;
+/** The code with which the server closes the websocket of a session that has ended. */
+const LOGIN_NEEDED = 4401;
 const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000];
 
 /**
@@ -93,8 +95,7 @@ export class Connection {
     try {
       const overview = await this.around.fetchOverview();
       if (overview === 'logged out') {
-        this.stop();
-        this.listener.loggedOut();
+        this.end();
         return;
       }
       this.failed = false;
@@ -118,12 +119,12 @@ export class Connection {
     this.tick();
   }
 
-  /** Ends it for good. */
-  stop(): void {
-    this.stopped = true;
+  /** Begins anew: something else is to be shown. */
+  restart(): void {
     if (this.socket) {
       this.drop(this.socket);
     }
+    this.retry();
   }
 
   private connect(): void {
@@ -142,7 +143,21 @@ export class Connection {
       this.heard();
       this.take(message.data);
     };
-    socket.onclose = () => this.drop(socket);
+    socket.onclose = ({ code }) => {
+      this.drop(socket);
+      if (code === LOGIN_NEEDED) {
+        this.end();
+      }
+    };
+  }
+
+  /** The session is over: nothing more will come. */
+  private end(): void {
+    this.stopped = true;
+    if (this.socket) {
+      this.drop(this.socket);
+    }
+    this.listener.loggedOut();
   }
 
   private heard(): void {

@@ -2,6 +2,7 @@ import * as api from './api.ts';
 import type { Acknowledgement } from './attention.ts';
 import type { IFilter } from './classroom.ts';
 import { Classroom } from './classroom.ts';
+import type { ISocket } from './connection.ts';
 import { Connection } from './connection.ts';
 import type { ISettings } from './header.ts';
 import type { IOverview, IStudent, IUpdate } from './model.ts';
@@ -47,7 +48,7 @@ const connection = new Connection(
         }
         throw error;
       }),
-    openSocket: api.openSocket as never,
+    openSocket: () => api.openSocket(settings.range) as ISocket,
     now: () => Date.now()
   }
 );
@@ -74,7 +75,7 @@ function createScreen(): Screen {
 function change(changed: Partial<ISettings>): void {
   Object.assign(settings, changed);
   if (changed.range) {
-    connection.retry();
+    connection.restart();
   }
   if (changed.theme) {
     preferences.theme = changed.theme;
@@ -103,7 +104,7 @@ function takeOverview(overview: IOverview): void {
 }
 
 function takeUpdate(update: IUpdate): void {
-  const asking = classroom.takeUpdate(update, settings.range, now());
+  const asking = classroom.takeUpdate(update, now());
   if (asking) {
     hear(asking);
   }

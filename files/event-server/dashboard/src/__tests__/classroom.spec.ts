@@ -20,10 +20,10 @@ test('tells who has begun to ask for help, once', () => {
     ['a']
   );
   assert.deepEqual(classroom.takeOverview(overview(asking('a'), student('b')), 2), []);
-  assert.equal(classroom.takeUpdate({ student: asking('b') }, '1h', 3)?.emailAddress, 'b');
-  assert.equal(classroom.takeUpdate({ student: asking('b') }, '1h', 4), null);
-  assert.equal(classroom.takeUpdate({ student: student('b') }, '1h', 5), null);
-  assert.equal(classroom.takeUpdate({ student: asking('b') }, '1h', 6)?.emailAddress, 'b');
+  assert.equal(classroom.takeUpdate({ student: asking('b') }, 3)?.emailAddress, 'b');
+  assert.equal(classroom.takeUpdate({ student: asking('b') }, 4), null);
+  assert.equal(classroom.takeUpdate({ student: student('b') }, 5), null);
+  assert.equal(classroom.takeUpdate({ student: asking('b') }, 6)?.emailAddress, 'b');
 });
 
 test('puts the longest wait first, by the server where it tells', () => {
@@ -67,14 +67,13 @@ test('puts the longest streak of errors first, with its error', () => {
       errorMessage: 'NameError: x',
       student: student('a', { ...stuck, consecutiveErrorCount: 4 })
     },
-    '1h',
     0
   );
   assert.deepEqual(
     classroom.stuck().map(s => classroom.errorOf(s)),
     ['KeyError: 1', 'NameError: x']
   );
-  classroom.takeUpdate({ student: student('a') }, '1h', 0);
+  classroom.takeUpdate({ student: student('a') }, 0);
   assert.equal(classroom.errorOf(student('a')), null);
 });
 
@@ -113,17 +112,8 @@ test('counts live events in the last bar of the chart', () => {
   const classroom = new Classroom();
   classroom.takeOverview(overview(student('a')), 0);
   const failed = { eventType: 'cell_executed', hasError: true, student: student('a') };
-  classroom.takeUpdate(failed, '1h', 0);
-  classroom.takeUpdate({ event: { eventType: 'help' }, student: asking('a') }, '1h', 0);
+  classroom.takeUpdate(failed, 0);
+  classroom.takeUpdate({ event: { eventType: 'help' }, student: asking('a') }, 0);
   const { executionCount, errorCount, helpCount } = classroom.chart[0]!;
   assert.deepEqual([executionCount, errorCount, helpCount], [2, 1, 1]);
-});
-
-test('carries the counts of a longer range on', () => {
-  const classroom = new Classroom();
-  classroom.takeOverview(overview(student('a', { cellExecutions: 100, errorCount: 9 })), 0);
-  const row = student('a', { cellExecutions: 1, errorCount: 1, status: 'error' });
-  classroom.takeUpdate({ eventType: 'cell_executed', hasError: true, student: row }, '7d', 0);
-  const now = classroom.student('a');
-  assert.deepEqual([now?.cellExecutions, now?.errorCount, now?.status], [101, 10, 'error']);
 });

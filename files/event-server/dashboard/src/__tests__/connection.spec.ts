@@ -9,7 +9,7 @@ import { overview, student } from './fakes.ts';
 class FakeSocket implements ISocket {
   onopen: (() => void) | null = null;
   onmessage: ((message: { data: unknown }) => void) | null = null;
-  onclose: (() => void) | null = null;
+  onclose: ((event: { code: number }) => void) | null = null;
   sent: string[] = [];
   closed = false;
   send(data: string): void {
@@ -73,7 +73,7 @@ function state(): string | undefined {
 test('asks every five seconds while there is no websocket', async () => {
   for (let i = 0; i < 20; i += 1) {
     await pass(1);
-    sockets.at(-1)?.onclose?.();
+    sockets.at(-1)?.onclose?.({ code: 1006 });
   }
   assert.equal(state(), 'polling');
   assert.ok(fetched >= 4 && fetched <= 6, String(fetched));
@@ -118,7 +118,7 @@ test('asks when a message has no row', async () => {
 
 test('says since when nothing is new, and recovers', async () => {
   await pass(1);
-  sockets[0]?.onclose?.();
+  sockets[0]?.onclose?.({ code: 1006 });
   await pass(6);
   const heardAt = links.at(-1)?.heardAt;
   answer = new Error('away');
@@ -154,4 +154,23 @@ test('ends with the session', async () => {
   await pass(3);
   assert.equal(loggedOut, 1);
   assert.equal(fetched, 1);
+});
+
+test('ends with the session of the websocket', async () => {
+  await pass(1);
+  sockets[0]?.onopen?.();
+  sockets[0]?.onclose?.({ code: 4401 });
+  const before = fetched;
+  await pass(20);
+  assert.deepEqual([loggedOut, sockets.length, fetched], [1, 1, before]);
+});
+
+test('begins anew for another range', async () => {
+  await pass(1);
+  sockets[0]?.onopen?.();
+  await pass(1);
+  const before = fetched;
+  connection.restart();
+  await pass(1);
+  assert.deepEqual([sockets[0]?.closed, sockets.length, fetched], [true, 2, before + 1]);
 });
