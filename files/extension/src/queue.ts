@@ -57,7 +57,7 @@ export const MAX_BATCH_BYTES = 900_000;
 export const LONGEST_PAUSE_MS = 60_000;
 /** The pause after which it is tried once more when the retries are spent, or there is no network. */
 export const REST_MS = 300_000;
-const FIRST_PAUSE_MS = 500;
+const FIRST_PAUSE_MS = 1000;
 const GATHER_MS = 100;
 
 /**
@@ -231,7 +231,7 @@ export class EventQueue {
       this._delayed = true;
       this._options.onDelayed?.();
     }
-    const backoff = FIRST_PAUSE_MS * 2 ** Math.min(this._failures - 1, 16);
+    const backoff = FIRST_PAUSE_MS * 3 ** Math.min(this._failures - 1, 16);
     // Each attempt leaves a line in the browser's console that no page can keep away.
     const ceiling = spent || !navigator.onLine ? REST_MS : Math.min(LONGEST_PAUSE_MS, backoff);
     // A class whose server comes back must not come back in step.
