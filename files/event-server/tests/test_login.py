@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from conftest import PASSWORD, event, post
 from event_server.auth import Instructors
-from event_server.screen import Screen
+from event_server.screen_files import ScreenFiles
 from starlette.testclient import TestClient
 
 OVERVIEW = "/api/v1/dashboard/overview"
@@ -143,7 +143,7 @@ def test_the_language_of_the_login_page(client: TestClient, query: str, accepted
 def test_files_of_the_screen(tmp_path: Path) -> None:
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "main.js").write_text("export {};")
-    screen = Screen(tmp_path)
+    screen = ScreenFiles(tmp_path)
     answer = screen.answer("assets/main.js")
     assert (answer.status_code, answer.media_type) == (200, "text/javascript; charset=utf-8")
     assert screen.answer("assets/main.js", f"W/{answer.headers['etag']}").status_code == 304
@@ -151,4 +151,4 @@ def test_files_of_the_screen(tmp_path: Path) -> None:
 
 
 def test_a_build_without_the_screen(tmp_path: Path) -> None:
-    assert Screen(tmp_path / "none").answer("index.html").status_code == 503
+    assert ScreenFiles(tmp_path / "none").answer("index.html").status_code == 503

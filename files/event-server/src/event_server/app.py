@@ -20,7 +20,7 @@ from event_server.events import Event
 from event_server.help_desk import HelpDesk
 from event_server.live import Live
 from event_server.release import release_id
-from event_server.screen import Screen
+from event_server.screen_files import ScreenFiles
 from event_server.screens import Screens
 from event_server.sessions import Sessions, read_key
 from event_server.store import Store, StoreUnavailableError
@@ -79,7 +79,7 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.live = live
     api.state.screens = Screens(live)
     api.state.instructors = instructors
-    api.state.screen = Screen()
+    api.state.screen_files = ScreenFiles()
     api.state.sessions = Sessions(read_key(config.session_key_path), instructors.hashes)
     # Now and not when asked: after a switch of releases an old process must not answer for the new one.
     api.state.release = release_id()

@@ -15,7 +15,7 @@ from event_server.auth import (
     throttled_address,
 )
 from event_server.login_page import Problem, language_of, login_page
-from event_server.screen import Screen, page_headers
+from event_server.screen_files import ScreenFiles, page_headers
 from event_server.sessions import DEVICE_LIFETIME_SECONDS, LIFETIME_SECONDS, Session, Sessions
 from event_server.throttle import TooManyAttemptsError
 
@@ -34,7 +34,7 @@ async def get_screen(request: Request) -> Response:
     session = _session(request)
     if session is None:
         return RedirectResponse(_LOGIN, 303, {"Cache-Control": "no-store"})
-    answer = _screen(request).answer("index.html", request.headers.get("if-none-match"))
+    answer = _files(request).answer("index.html", request.headers.get("if-none-match"))
     _keep(answer, request, _sessions(request).prolong(session))
     return answer
 
@@ -42,7 +42,7 @@ async def get_screen(request: Request) -> Response:
 @router.get("/assets/{path:path}")
 async def get_asset(request: Request, path: str) -> Response:
     """A part of the screen; it holds nobody's data."""
-    return _screen(request).answer(f"assets/{path}", request.headers.get("if-none-match"))
+    return _files(request).answer(f"assets/{path}", request.headers.get("if-none-match"))
 
 
 @router.get("/login")
@@ -138,6 +138,6 @@ def _sessions(request: Request) -> Sessions:
     return sessions
 
 
-def _screen(request: Request) -> Screen:
-    screen: Screen = request.app.state.screen
-    return screen
+def _files(request: Request) -> ScreenFiles:
+    files: ScreenFiles = request.app.state.screen_files
+    return files

@@ -33,7 +33,7 @@ def page_headers() -> dict[str, str]:
     }
 
 
-class Screen:
+class ScreenFiles:
     """The files, held in memory: they are few and small."""
 
     def __init__(self, folder: Path = STATIC) -> None:
