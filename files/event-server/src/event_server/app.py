@@ -12,13 +12,14 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from event_server import __version__, dashboard, health, ingest, login, screens
+from event_server import __version__, dashboard, health, ingest, login, metrics, screens
 from event_server.auth import Instructors, Writers, read_secrets
 from event_server.classroom import Overview, help_lasts
 from event_server.config import Config
 from event_server.events import Event
 from event_server.help_desk import HelpDesk
 from event_server.live import Live
+from event_server.metrics import Observed, make_registry
 from event_server.release import release_id
 from event_server.screen_files import ScreenFiles
 from event_server.screens import Screens
@@ -26,6 +27,7 @@ from event_server.sessions import Sessions, read_key
 from event_server.store import Store, StoreUnavailableError
 from event_server.store.sqlite import SqliteStore
 from event_server.students import StudentActivity
+from event_server.telemetry import Telemetry
 from event_server.writer import Writer
 
 # A request for help that was dismissed longer ago than this, and is still on, is a new one after a restart.
@@ -49,6 +51,8 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     origins = _pattern(config.cors_origins)
     desk = HelpDesk(help_lasts(config.classroom))
     live = Live(store, writer, config.classroom, desk)
+    telemetry = Telemetry()
+    writer.listen(telemetry.take)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -83,12 +87,15 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.sessions = Sessions(read_key(config.session_key_path), instructors.hashes)
     # Now and not when asked: after a switch of releases an old process must not answer for the new one.
     api.state.release = release_id()
+    api.state.telemetry = telemetry
+    api.state.registry = make_registry(api.state)
     api.include_router(health.router)
+    api.include_router(metrics.router)
     api.include_router(dashboard.router)
     api.include_router(screens.router)
     api.include_router(login.router)
     return CORSMiddleware(
-        _Fork(ingest.Ingest(writer, writers, config.limits, origins, desk), api),
+        _Fork(ingest.Ingest(writer, writers, config.limits, origins, desk, telemetry), Observed(api, telemetry)),
         allow_origin_regex=origins.pattern,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type"],

@@ -24,6 +24,7 @@ from event_server.events import (
 )
 from event_server.help_desk import HELP_TYPES, HelpDesk
 from event_server.store import AppendResult, StoreUnavailableError
+from event_server.telemetry import Telemetry
 from event_server.writer import Writer
 
 PATH = "/api/v1/events"
@@ -110,29 +111,42 @@ class Ingest:
     """
 
     def __init__(
-        self, writer: Writer, writers: Writers, limits: Limits, origins: re.Pattern[str], desk: HelpDesk
+        self,
+        writer: Writer,
+        writers: Writers,
+        limits: Limits,
+        origins: re.Pattern[str],
+        desk: HelpDesk,
+        telemetry: Telemetry,
     ) -> None:
-        """Takes the writer to the store, who may write, how much, from which web pages, and who hears of help."""
+        """Takes the writer to the store, who may write, how much, from which pages, who hears of help, who counts."""
         self._writer = writer
         self._writers = writers
         self._limits = limits
         self._origins = origins
         self._desk = desk
+        self._telemetry = telemetry
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
+        started = time.perf_counter()
+        status = await self._handle(scope, receive, send)
+        if status is not None:
+            self._telemetry.observe(scope["method"], PATH, status, time.perf_counter() - started)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> int | None:
+        """Answers, and returns the status; None if the client has gone."""
         if scope["method"] != "POST":
-            await _respond(send, 405, {"detail": f"{PATH} takes POST"}, allow="POST")
-            return
+            return await _respond(send, 405, {"detail": f"{PATH} takes POST"}, allow="POST")
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if (refusal := self._refusal(headers)) is not None:
-            await _respond(send, 403, {"detail": refusal})
-            return
+            self._telemetry.rejected_requests["origin"] += 1
+            return await _respond(send, 403, {"detail": refusal})
         allowed, writer = self._sender(scope, headers)
         if not allowed:
-            await _respond(send, 401, {"detail": "a writer's token is needed"}, www_authenticate="Bearer")
-            return
+            self._telemetry.rejected_requests["token"] += 1
+            return await _respond(send, 401, {"detail": "a writer's token is needed"}, www_authenticate="Bearer")
         started = time.perf_counter()
         try:
             async with self._body(receive) as body:
@@ -144,20 +158,22 @@ class Ingest:
                 )
                 result = await self._writer.append(batch.valid)
         except _ClientGoneError:
-            return
+            return None
         except (_BodyTooLargeError, TooManyEventsError) as error:
-            await _respond(send, 413, {"detail": str(error)})
+            self._telemetry.rejected_requests["too_large"] += 1
+            return await _respond(send, 413, {"detail": str(error)})
         except NotABatchError as error:
-            await _respond(send, 422, {"detail": str(error)})
+            self._telemetry.rejected_requests["invalid"] += 1
+            return await _respond(send, 422, {"detail": str(error)})
         except StoreUnavailableError:
-            await _respond(
+            self._telemetry.rejected_requests["unavailable"] += 1
+            return await _respond(
                 send,
                 503,
                 {"detail": "the events are not stored; send them again"},
                 retry_after=str(RETRY_AFTER_SECONDS),
             )
-        else:
-            await _respond(send, 202, self._receipt(batch, result, time.perf_counter() - started))
+        return await _respond(send, 202, self._receipt(batch, result, time.perf_counter() - started))
 
     def _refusal(self, headers: dict[bytes, str]) -> str | None:
         """A page of a foreign origin must not write with its visitor's address; programs send no origin."""
@@ -213,7 +229,9 @@ class Ingest:
         if not total:
             return Receipt("No events received")
         if batch.failed:
+            self._note_failed(batch.failed)
             _log.info("%d of %d events were refused", len(batch.failed), total)
+        self._telemetry.duplicates += result.duplicates
         types = Counter(event.event_type for event in batch.valid)
         return Receipt(
             f"{len(batch.valid)} of {total} events accepted",
@@ -229,8 +247,13 @@ class Ingest:
             ),
         )
 
+    def _note_failed(self, failed: list[FailedEvent]) -> None:
+        for event in failed:
+            too_large = len(memoryview(event.event)) > self._limits.max_event_bytes
+            self._telemetry.rejected_events["too_large" if too_large else "invalid"] += 1
 
-async def _respond(send: Send, status: int, content: dict[str, Any] | Receipt, **headers: str) -> None:
+
+async def _respond(send: Send, status: int, content: dict[str, Any] | Receipt, **headers: str) -> int:
     body = msgspec.json.encode(content)
     await send(
         {
@@ -244,3 +267,4 @@ async def _respond(send: Send, status: int, content: dict[str, Any] | Receipt, *
         }
     )
     await send({"type": "http.response.body", "body": body})
+    return status

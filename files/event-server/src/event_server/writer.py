@@ -4,11 +4,13 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from event_server.events import StoredEvent
 from event_server.store import Acknowledgement, AppendResult, Store, StoreUnavailableError
+from event_server.telemetry import Histogram
 
 _T = TypeVar("_T")
 
@@ -38,6 +40,8 @@ class _Item(NamedTuple):
 class Writer:
     """Owns the store's writing side.
 
+    ``commits`` is how long its transactions took, ``committed_at`` when the last one ended, in seconds since 1970.
+
     Requests wait in a queue while a transaction is under way; the next one takes all of them. A queue that would grow
     beyond ``max_queued_events``, or an answer that takes longer than ``timeout_seconds``, is a store that is
     unavailable: the client sends its events again later, and what was stored after all is not stored twice.
@@ -54,6 +58,8 @@ class Writer:
         self._available = True
         self._thread = threading.Thread(target=self._run, name="event-writer", daemon=True)
         self._transactions = 0
+        self.commits = Histogram()
+        self.committed_at = 0.0
         self._listeners: list[StoredListener] = []
 
     def listen(self, listener: StoredListener) -> None:
@@ -172,6 +178,7 @@ class Writer:
         return group, False
 
     def _append(self, group: list[_Item]) -> None:
+        started = time.perf_counter()
         try:
             outcomes: Sequence[AppendResult | Exception] = self._store.append(
                 [item.events for item in group],
@@ -190,6 +197,8 @@ class Writer:
             outcomes = [error]
         else:
             self._transactions += 1
+            self.commits.observe(time.perf_counter() - started)
+            self.committed_at = time.time()
             self._note(None)
         self._answer(group, outcomes)
 
