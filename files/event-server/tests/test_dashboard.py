@@ -32,7 +32,9 @@ def test_the_overview(client: TestClient) -> None:
         "errorCount": 1,
         "consecutiveErrorCount": 0,
         "hasSignificantError": False,
+        "helpSince": taro["helpSince"],
     }
+    assert taro["helpSince"] == taro["lastActivity"]
     assert taro["lastActivity"].endswith("Z")
     assert (hanako["userName"], hanako["status"]) == ("花子", "idle")
     assert seen["metrics"] == {

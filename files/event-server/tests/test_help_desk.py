@@ -89,6 +89,17 @@ def test_what_an_instructor_has_seen() -> None:
     assert desk.seen(EMAIL, 50_000) == 50_000
 
 
+def test_since_when_who_asks() -> None:
+    desk = HelpDesk(LASTS)
+    desk.take(press(100, 110, 120, session="a") + press(115, session="b") + press(112, email="hanako@example.jp"))
+    desk.take(press(10, email="gone@example.jp"))
+    assert desk.asking_since(125_000) == {EMAIL: 100_000, "hanako@example.jp": 112_000}
+    desk.dismiss(EMAIL, 110_000)
+    assert desk.asking_since(125_000)[EMAIL] == 115_000
+    desk.take(stop(121, session="b"))
+    assert EMAIL not in desk.asking_since(125_000)
+
+
 def test_it_remembers_so_many_sessions() -> None:
     desk = HelpDesk(LASTS, max_sessions=2)
     for email in ("a", "b", "c"):

@@ -49,6 +49,9 @@ class Server:
         """The overview is the one that a computation from the store gives."""
         for time_range in RANGES:
             kept = await self.live.overview(time_range)
+            for student in kept.students:
+                # Of the desk, which the computation does not ask.
+                student.help_since = None
             now = live._now()
             since = range_start(time_range, now)
             acknowledged = Acknowledged(self.store.acknowledged("error", since), self.desk.dismissed())

@@ -28,7 +28,7 @@ _URGENCY: dict[Status, int] = {"help": 0, "significant_error": 1, "error": 2, "a
 
 
 class Student(msgspec.Struct, rename="camel"):
-    """A student as the dashboard shows one."""
+    """A student as the dashboard shows one; ``help_since`` is null where it is not known."""
 
     email_address: str
     user_name: str | None
@@ -41,6 +41,7 @@ class Student(msgspec.Struct, rename="camel"):
     error_count: int
     consecutive_error_count: int
     has_significant_error: bool
+    help_since: str | None = None
 
 
 class Metrics(msgspec.Struct, rename="camel"):

@@ -128,6 +128,15 @@ class HelpDesk:
         began = session.began()
         return began is not None and began <= at
 
+    def asking_since(self, now: int) -> dict[str, int]:
+        """Returns, by student, when the earliest of the requests that are on now, and not dismissed, had begun."""
+        since: dict[str, int] = {}
+        for key, session in self._sessions.items():
+            began, last = session.began(), session.last_heartbeat()
+            if began is not None and last is not None and now - last <= self._lasts and not self.is_dismissed(key):
+                since[key[0]] = min(began, since.get(key[0], began))
+        return since
+
     def _take(self, key: SessionKey, occurred_at: int, *, stops: bool) -> None:
         session = self._sessions.get(key)
         if session is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from event_server.class_state import KEPT, ClassState
-from event_server.classroom import Metrics, Overview, Student, TimeRange
+from event_server.classroom import Metrics, Overview, Student, TimeRange, iso
 from event_server.config import Classroom
 from event_server.events import StoredEvent
 from event_server.help_desk import HELP_TYPES, HelpDesk
@@ -76,7 +76,13 @@ class Live:
             StoreUnavailableError: the state could not be built yet.
         """
         state = await self._current()
-        return state.overview(time_range, _now())
+        now = _now()
+        found = state.overview(time_range, now)
+        if found.metrics.help_count:
+            since = self._desk.asking_since(now)
+            for student in found.students:
+                _add_help_since(student, since)
+        return found
 
     def metrics(self, time_range: TimeRange) -> Metrics | None:
         """Returns the class in numbers, None if they are not known yet."""
@@ -84,7 +90,11 @@ class Live:
 
     def student(self, email: str, time_range: TimeRange) -> Student | None:
         """Returns a student as the overview shows one, None if it does not."""
-        return None if self._state is None else self._state.student(email, time_range, _now())
+        now = _now()
+        student = None if self._state is None else self._state.student(email, time_range, now)
+        if student is not None and student.is_requesting_help:
+            _add_help_since(student, self._desk.asking_since(now))
+        return student
 
     def resolve(self, email: str, until: int) -> None:
         """Takes a student's errors until a time for dealt with."""
@@ -219,3 +229,8 @@ class Live:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _add_help_since(student: Student, since: dict[str, int]) -> None:
+    if student.is_requesting_help and (began := since.get(student.email_address)) is not None:
+        student.help_since = iso(began)
