@@ -16,6 +16,8 @@ _KEPT = 4096
 
 def order_key(occurred_at: int, event_time: int) -> int:
     """Returns an event's place in the order of events; what has the same place is in the order of its arrival."""
+    if event_time == occurred_at:
+        return occurred_at << KEY_SHIFT
     return (occurred_at << KEY_SHIFT) + min(max(event_time - occurred_at, 0), (1 << KEY_SHIFT) - 1)
 
 

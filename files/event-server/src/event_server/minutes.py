@@ -14,7 +14,7 @@ Counts = list[int]
 class SlidingCounts:
     """One student's executions and errors in several ranges that all end now. Minutes count from 1970."""
 
-    __slots__ = ("_errors", "_executions", "_minutes", "_since", "_totals")
+    __slots__ = ("_errors", "_executions", "_fresh", "_minutes", "_since", "_totals")
 
     def __init__(self, ranges: int) -> None:
         """Takes how many ranges there are."""
@@ -23,26 +23,21 @@ class SlidingCounts:
         self._errors = array("Q")
         self._since = [0] * ranges
         self._totals = [(0, 0)] * ranges
+        # A minute, and the executions and errors of it that the rest does not know yet: most follow one another.
+        self._fresh = [0, 0, 0]
 
-    def add(self, minute: int, *, failed: bool) -> None:
-        """Counts an execution."""
-        minutes = self._minutes
-        place = len(minutes) - 1
-        if place < 0 or minutes[place] != minute:
-            place = bisect_left(minutes, minute)
-            if place == len(minutes) or minutes[place] != minute:
-                minutes.insert(place, minute)
-                self._executions.insert(place, 0)
-                self._errors.insert(place, 0)
-        self._executions[place] += 1
-        self._errors[place] += failed
-        for number, since in enumerate(self._since):
-            if minute >= since:
-                executions, errors = self._totals[number]
-                self._totals[number] = (executions + 1, errors + failed)
+    def add(self, minute: int, failed: int) -> None:
+        """Counts an execution; ``failed`` is 1 or 0."""
+        fresh = self._fresh
+        if fresh[0] != minute:
+            self._settle()
+            fresh[0] = minute
+        fresh[1] += 1
+        fresh[2] += failed
 
     def total(self, number: int, since: int) -> tuple[int, int]:
         """Returns the executions and errors of a range from a minute on."""
+        self._settle()
         before = self._since[number]
         if since != before:
             first = bisect_left(self._minutes, min(since, before))
@@ -63,6 +58,23 @@ class SlidingCounts:
         count = bisect_left(self._minutes, before)
         del self._minutes[:count], self._executions[:count], self._errors[:count]
 
+    def _settle(self) -> None:
+        minute, executions, errors = self._fresh
+        if not executions:
+            return
+        self._fresh[1] = self._fresh[2] = 0
+        place = bisect_left(self._minutes, minute)
+        if place == len(self._minutes) or self._minutes[place] != minute:
+            self._minutes.insert(place, minute)
+            self._executions.insert(place, 0)
+            self._errors.insert(place, 0)
+        self._executions[place] += executions
+        self._errors[place] += errors
+        for number, since in enumerate(self._since):
+            if minute >= since:
+                all_executions, all_errors = self._totals[number]
+                self._totals[number] = (all_executions + executions, all_errors + errors)
+
 
 class ChartCounts:
     """The class's executions, errors and requests for help, in bars of several widths. Times are milliseconds."""
@@ -70,20 +82,33 @@ class ChartCounts:
     def __init__(self, widths: tuple[int, ...]) -> None:
         """Takes the widths: whole minutes."""
         self._bars: dict[int, dict[int, Counts]] = {width: {} for width in (MINUTE, *widths)}
+        # A minute, and what has happened in it that the bars do not know yet.
+        self._fresh_minute = 0
+        self._fresh = [0] * _COUNTS
 
     def add(self, at: int, executions: int, errors: int, helps: int) -> None:
         """Counts what happened at a time."""
+        minute = at // MINUTE
+        if minute != self._fresh_minute:
+            self._settle()
+            self._fresh_minute = minute
+        fresh = self._fresh
+        fresh[0] += executions
+        fresh[1] += errors
+        fresh[2] += helps
+
+    def _settle(self) -> None:
+        if not any(self._fresh):
+            return
+        fresh, self._fresh = self._fresh, [0] * _COUNTS
+        at = self._fresh_minute * MINUTE
         for width, bars in self._bars.items():
             start = at // width * width
-            bar = bars.get(start)
-            if bar is None:
-                bar = bars[start] = [0] * _COUNTS
-            bar[0] += executions
-            bar[1] += errors
-            bar[2] += helps
+            bars[start] = _sum([bars[start], fresh]) if start in bars else list(fresh)
 
     def bars(self, width: int, since: int, now: int) -> list[Counts]:
         """Returns the bars from the one that holds ``since``, a whole minute, to now's; what is later is now's too."""
+        self._settle()
         first = since // width * width
         minutes, wide = self._bars[MINUTE], self._bars[width]
         nothing = [0] * _COUNTS
@@ -96,6 +121,7 @@ class ChartCounts:
 
     def forget(self, before: int) -> None:
         """Drops what no bar will ask for again."""
+        self._settle()
         for width, bars in self._bars.items():
             for start in [start for start in bars if start + width <= before]:
                 del bars[start]

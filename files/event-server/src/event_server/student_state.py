@@ -104,7 +104,7 @@ class StudentState:
     def take_execution(self, event: Event, key: int) -> None:
         """Takes what an event says of its cell."""
         failed = bool(event.has_error)
-        self._counts.add((key >> KEY_SHIFT) // MINUTE, failed=failed)
+        self._counts.add(event.occurred_at // MINUTE, 1 if failed else 0)
         if key >= self._last_execution:
             self._last_execution, self._last_failed = key, failed
         cell = (event.notebook_path, event.cell_id or event.cell_index)
