@@ -52,16 +52,13 @@ export class Classroom {
       return null;
     }
     const event = update.event ?? update;
-    if (event.hasError && event.errorMessage) {
-      this.errors.set(student.emailAddress, event.errorMessage);
-    }
     const before = this.students.get(student.emailAddress);
     this.students.set(student.emailAddress, student);
     this.count(event.eventType, event.hasError === true, before, student);
     return this.note(student, before, now) ? student : null;
   }
 
-  /** Keeps the error that a student is stuck at, for servers that do not tell. */
+  /** Keeps the error that a student is stuck at. */
   takeError(email: string, message: string): void {
     this.errors.set(email, message);
   }
@@ -81,7 +78,7 @@ export class Classroom {
 
   /** The error that a student is stuck at, as far as it is known. */
   errorOf(student: IStudent): string | null {
-    return student.lastError ?? this.errors.get(student.emailAddress) ?? null;
+    return this.errors.get(student.emailAddress) ?? null;
   }
 
   /** Who asks for help, the longest wait first. */
@@ -134,7 +131,7 @@ export class Classroom {
 
   private note(student: IStudent, before: IStudent | undefined, now: number): boolean {
     const email = student.emailAddress;
-    if (!student.hasSignificantError && student.status !== 'error') {
+    if (!student.hasSignificantError) {
       this.errors.delete(email);
     }
     if (!student.isRequestingHelp) {

@@ -37,8 +37,8 @@ export interface ISurroundings {
 const POLL_MS = 5000;
 /** While live: some statuses change with time alone. */
 const REFRESH_MS = 20_000;
-const PING_MS = 8000;
-const SILENCE_MS = 20_000;
+const PING_MS = 5000;
+const SILENCE_MS = 12_000;
 /** The code with which the server closes the websocket of a session that has ended. */
 const LOGIN_NEEDED = 4401;
 const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000];

@@ -9,6 +9,7 @@ import type { IOverview, IStudent, IUpdate } from './model.ts';
 import { preferences } from './preferences.ts';
 import { Screen } from './screen.ts';
 import { Chime } from './sound.ts';
+import { stuckAt } from './streak.ts';
 import { TEXTS } from './texts.ts';
 
 const REDRAW_MS = 100;
@@ -130,17 +131,20 @@ function draw(): void {
   }, REDRAW_MS);
 }
 
-/** Fetches the errors that students are stuck at, where the server does not tell with the overview. */
+/** Fetches the errors that students are stuck at: the overview counts them only. */
 function askForErrors(): void {
-  for (const { emailAddress, consecutiveErrorCount, lastError } of classroom.stuck()) {
-    if (lastError || asked.get(emailAddress) === consecutiveErrorCount) {
+  const stuck = classroom.stuck();
+  const emails = new Set(stuck.map(student => student.emailAddress));
+  [...asked.keys()].filter(email => !emails.has(email)).forEach(email => asked.delete(email));
+  for (const { emailAddress, consecutiveErrorCount } of stuck) {
+    if (asked.get(emailAddress) === consecutiveErrorCount) {
       continue;
     }
     asked.set(emailAddress, consecutiveErrorCount);
     api
       .fetchActivity(emailAddress)
       .then(({ recentExecutions }) => {
-        const message = recentExecutions.find(run => run.hasError)?.errorMessage;
+        const message = stuckAt(recentExecutions);
         if (message) {
           classroom.takeError(emailAddress, message);
           draw();
@@ -214,6 +218,7 @@ document.addEventListener('visibilitychange', () => {
   }
 });
 window.addEventListener('online', () => connection.retry());
+window.addEventListener('offline', () => connection.retry());
 window.addEventListener('popstate', () => screen.select(selected()));
 
 setInterval(() => {

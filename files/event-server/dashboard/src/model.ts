@@ -20,10 +20,8 @@ export interface IStudent {
   errorCount: number;
   consecutiveErrorCount: number;
   hasSignificantError: boolean;
-  /** When the request for help began; left out by servers that do not know. */
+  /** When the request for help began; null where the server does not know. */
   helpSince?: string | null;
-  /** The error that the student is stuck at; left out by servers that do not know. */
-  lastError?: string | null;
 }
 
 /** The class in numbers. */
@@ -56,7 +54,6 @@ export interface IEvent {
   eventType?: string;
   emailAddress?: string;
   hasError?: boolean | null;
-  errorMessage?: string | null;
 }
 
 /** The data of a `progress_update` message. */
@@ -71,6 +68,7 @@ export interface IExecution {
   eventId: string;
   eventTime: string;
   notebookPath: string | null;
+  cellId: string | null;
   cellIndex: number | null;
   cellType: string | null;
   code: string | null;

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 
 import type { IFilter } from '../classroom.ts';
 import { Classroom } from '../classroom.ts';
+import type { IStudent } from '../model.ts';
 import { asking, overview, student } from './fakes.ts';
 
 const ALL: IFilter = { text: '', team: '', status: '' };
@@ -50,28 +51,23 @@ test('forgets the wait of who has stopped asking or has left', () => {
   assert.equal(classroom.helpSince(asking('a')), 3000);
 });
 
-test('puts the longest streak of errors first, with its error', () => {
+test('puts the longest streak of errors first, with its error until it is over', () => {
   const classroom = new Classroom();
-  const stuck = { hasSignificantError: true, status: 'significant_error' as const };
-  classroom.takeOverview(
-    overview(
-      student('a', { ...stuck, consecutiveErrorCount: 3 }),
-      student('b', { ...stuck, consecutiveErrorCount: 5, lastError: 'KeyError: 1' })
-    ),
-    0
-  );
-  classroom.takeUpdate(
-    {
-      eventType: 'cell_executed',
-      hasError: true,
-      errorMessage: 'NameError: x',
-      student: student('a', { ...stuck, consecutiveErrorCount: 4 })
-    },
-    0
-  );
+  const stuck = (email: string, consecutiveErrorCount: number): IStudent =>
+    student(email, {
+      hasSignificantError: true,
+      status: 'significant_error',
+      consecutiveErrorCount
+    });
+  classroom.takeOverview(overview(stuck('a', 3), stuck('b', 5)), 0);
+  classroom.takeError('a', 'KeyError: 1');
+  classroom.takeUpdate({ student: stuck('a', 4) }, 0);
   assert.deepEqual(
-    classroom.stuck().map(s => classroom.errorOf(s)),
-    ['KeyError: 1', 'NameError: x']
+    classroom.stuck().map(s => [s.emailAddress, classroom.errorOf(s)]),
+    [
+      ['b', null],
+      ['a', 'KeyError: 1']
+    ]
   );
   classroom.takeUpdate({ student: student('a') }, 0);
   assert.equal(classroom.errorOf(student('a')), null);

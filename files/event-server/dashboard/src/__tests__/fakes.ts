@@ -1,4 +1,4 @@
-import type { IOverview, IStudent } from '../model.ts';
+import type { IExecution, IOverview, IStudent } from '../model.ts';
 
 export function student(email: string, fields: Partial<IStudent> = {}): IStudent {
   return {
@@ -35,5 +35,23 @@ export function overview(...students: IStudent[]): IOverview {
     activityChart: [
       { time: '2026-01-01T00:00:00.000Z', executionCount: 1, errorCount: 0, helpCount: 0 }
     ]
+  };
+}
+
+export function run(fields: Partial<IExecution> = {}): IExecution {
+  return {
+    eventId: 'e',
+    eventTime: '2026-01-01T00:00:00.000Z',
+    notebookPath: 'a.ipynb',
+    cellId: null,
+    cellIndex: null,
+    cellType: 'code',
+    code: '',
+    executionCount: null,
+    hasError: false,
+    errorMessage: null,
+    result: null,
+    executionDurationMs: null,
+    ...fields
   };
 }
