@@ -1,6 +1,7 @@
 """The ASGI application: FastAPI for everything, and one route beside it that takes the raw body."""
 
 import asyncio
+import copy
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +18,7 @@ from event_server.auth import Instructors, Writers, read_secrets
 from event_server.classroom import Overview, help_lasts
 from event_server.config import Config
 from event_server.events import Event
+from event_server.examples import add_examples
 from event_server.help_desk import HelpDesk
 from event_server.live import Live
 from event_server.metrics import Observed, make_registry
@@ -144,7 +146,8 @@ class _Api(FastAPI):
             )
             document["components"]["schemas"].update(schemas)
             document["components"]["securitySchemes"]["writer"] = {"type": "http", "scheme": "bearer"}
-            document["paths"][ingest.PATH] = {"post": ingest.OPERATION}
+            document["paths"][ingest.PATH] = {"post": copy.deepcopy(ingest.OPERATION)}
+            add_examples(document)
         return super().openapi()
 
 
