@@ -73,6 +73,10 @@ bench-deploy: root build ## Time a deploy beside a hand-written script's
 bench-cell: up test-packages ## Time a cell with the extension beside one without it
 	PYTHONPATH=molecule/default/tests python benchmarks/cell.py
 
+.PHONY: bench-overview
+bench-overview: tools ## Time the instructor's overview beside a computation from the store
+	python benchmarks/overview.py
+
 .PHONY: root
 root:
 	@[ "$$(id -u)" -eq 0 ] || { echo "make: sandbox hosts need root on this machine, and this is $$(id -un)" >&2; exit 1; }
