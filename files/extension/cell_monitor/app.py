@@ -29,6 +29,8 @@ SETTINGS = (
     "includeOutputs",
 )
 
+_TOLD = ("cellMonitorCollector", "cellMonitorLocked")
+
 
 class CellMonitor(ExtensionApp):
     """The routes under ``/cell-monitor``, and the way of the students' events to the event server."""
@@ -115,11 +117,11 @@ class CellMonitor(ExtensionApp):
         self.settings["cell_monitor_notices"] = NoticeFile(_path(self.notice_file), self.log)
         if self.serverapp is None:
             return
-        page_config = self.serverapp.web_app.settings.setdefault("page_config_data", {})
-        page_config["cellMonitorLocked"] = json.dumps(self.locked_settings)
+        told = {"cellMonitorLocked": json.dumps(self.locked_settings)}
         if self._collector is not None:
-            page_config["cellMonitorCollector"] = "true"
+            told["cellMonitorCollector"] = "true"
             self.serverapp.io_loop.add_callback(self._collector.start)
+        _tell_front_end(self.serverapp.web_app.settings, told)
 
     def initialize_handlers(self) -> None:
         """Adds the routes."""
@@ -151,6 +153,19 @@ class CellMonitor(ExtensionApp):
             spool_max_age_seconds=self.spool_max_age_seconds,
             metrics=metrics,
         )
+
+
+def _tell_front_end(settings: dict[str, Any], told: dict[str, str]) -> None:
+    """Puts values into the page's configuration, where no page_config.json in a student's folder changes them."""
+    earlier = settings.get("page_config_hook")
+
+    def hook(handler: Any, page_config: dict[str, Any]) -> dict[str, Any]:
+        if earlier is not None:
+            page_config = earlier(handler, page_config)
+        return {key: value for key, value in page_config.items() if key not in _TOLD} | told
+
+    # JupyterLab asks it after the files.
+    settings["page_config_hook"] = hook
 
 
 def _path(configured: str) -> Path | None:

@@ -1,5 +1,6 @@
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +172,18 @@ async def test_name_and_version_need_a_login(jp_fetch: Any) -> None:
 
 
 async def test_tells_the_page_that_it_collects(jp_serverapp: Any) -> None:
-    page_config = jp_serverapp.web_app.settings["page_config_data"]
-    assert (page_config["cellMonitorCollector"], page_config["cellMonitorLocked"]) == ("true", "[]")
+    assert told(jp_serverapp) == {"cellMonitorCollector": "true", "cellMonitorLocked": "[]"}
+
+
+async def test_students_files_do_not_tell_the_page(jp_serverapp: Any) -> None:
+    page_config = told(jp_serverapp, cellMonitorCollector="false", cellMonitorLocked='["userName"]', other="kept")
+    assert page_config == {"cellMonitorCollector": "true", "cellMonitorLocked": "[]", "other": "kept"}
+
+
+def told(server: Any, **page_config: str) -> dict[str, Any]:
+    """The page's configuration after what is in files."""
+    hook: Callable[[Any, dict[str, Any]], dict[str, Any]] = server.web_app.settings["page_config_hook"]
+    return hook(None, page_config)
 
 
 class TestWithoutEventServer:
@@ -184,8 +195,13 @@ class TestWithoutEventServer:
         }
 
     async def test_locks_settings_all_the_same(self, jp_serverapp: Any) -> None:
-        page_config = jp_serverapp.web_app.settings["page_config_data"]
-        assert json.loads(page_config["cellMonitorLocked"]) == ["serverUrl", "teamName"]
+        assert told(jp_serverapp) == {"cellMonitorLocked": '["serverUrl", "teamName"]'}
+
+    async def test_asks_who_was_asked_before(self, jp_serverapp: Any) -> None:
+        settings = jp_serverapp.web_app.settings
+        settings["page_config_hook"] = lambda _, page_config: page_config | {"theirs": "kept"}
+        jp_serverapp.extension_manager.extension_apps["cell_monitor"].copy().pop().initialize_settings()
+        assert told(jp_serverapp)["theirs"] == "kept"
 
     async def test_has_no_notice_and_still_its_metrics(self, jp_fetch: Any) -> None:
         assert (await jp_fetch("cell-monitor", "notice")).code == 204
@@ -196,7 +212,7 @@ class TestWithoutEventServer:
     async def test_collects_nothing(self, jp_fetch: Any, jp_serverapp: Any) -> None:
         report = json.loads((await jp_fetch("cell-monitor", "health")).body)
         assert (report["status"], report["collecting"]) == ("healthy", False)
-        assert "cellMonitorCollector" not in jp_serverapp.web_app.settings.get("page_config_data", {})
+        assert "cellMonitorCollector" not in told(jp_serverapp, cellMonitorCollector="true")
         code, _, _ = await refused(post(jp_fetch, [make_event()]))
         assert code == 404
 
