@@ -26,7 +26,7 @@ export class Chart {
     this.texts = texts;
     this.width = width;
     this.canvas = svg('svg', { viewBox: `0 0 ${width} ${HEIGHT}`, 'aria-hidden': 'true' });
-    const heads = ['', texts.executions, texts.errors, texts.helps];
+    const heads = [texts.time, texts.executions, texts.errors, texts.helps];
     this.element = h(
       'figure',
       { class: 'chart' },

@@ -100,7 +100,7 @@ export class Grid {
       'data-email': email,
       click: () => this.open(email)
     });
-    element.append(sign, name, note, more);
+    element.append(sign, name, ' ', note, ' ', more);
     let status: string | null = null;
     return {
       element,
@@ -135,11 +135,10 @@ export class Grid {
 
   private description(student: IStudent): string {
     return [
-      nameOf(student),
-      student.teamName ?? this.texts.noTeam,
+      `${nameOf(student)} ${this.note(student)}`.trim(),
+      this.more(student),
       this.texts.statuses[student.status],
-      this.note(student),
-      this.more(student)
+      student.teamName ?? this.texts.noTeam
     ]
       .filter(part => part !== '')
       .join(', ');

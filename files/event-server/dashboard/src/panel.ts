@@ -209,5 +209,5 @@ export class Panel {
 }
 
 function text(kind: string, label: string, content: string): HTMLElement {
-  return h('pre', { class: kind, tabindex: '0', role: 'region', 'aria-label': label }, content);
+  return h('pre', { class: kind, tabindex: '0', role: 'group', 'aria-label': label }, content);
 }

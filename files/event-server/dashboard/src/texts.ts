@@ -27,6 +27,7 @@ export interface ITexts {
   executions: string;
   errors: string;
   helps: string;
+  time: string;
   activity: string;
   ownActivity: string;
   range: string;
@@ -109,6 +110,7 @@ const ja: ITexts = {
   executions: '実行',
   errors: 'エラー',
   helps: '質問',
+  time: '時刻',
   activity: 'クラスの活動',
   ownActivity: '活動とエラー',
   range: '期間',
@@ -191,6 +193,7 @@ const en: ITexts = {
   executions: 'Runs',
   errors: 'Errors',
   helps: 'Requests',
+  time: 'Time',
   activity: 'Activity of the class',
   ownActivity: 'Activity and errors',
   range: 'Time range',
