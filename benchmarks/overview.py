@@ -53,7 +53,7 @@ class Class:
         chance = self._chance
         self._made += 1
         name = f"student{chance.randrange(self.students):03}"
-        fields: dict[str, Any] = {
+        fields: dict[str, Any] = dict.fromkeys(StoredEvent._fields) | {
             "event_id": f"{at:012x}-{self._made}",
             "event_type": chance.choices(_KINDS, _WEIGHTS)[0],
             "event_time": at,
@@ -67,8 +67,7 @@ class Class:
             "cell_id": f"cell-{chance.randrange(40)}",
             "has_error": chance.random() < 0.3,
         }
-        body = json.dumps({"eventId": fields["event_id"], "code": _CODE})
-        return StoredEvent(**(dict.fromkeys(StoredEvent._fields) | fields | {"body": body}))
+        return StoredEvent(**(fields | {"body": json.dumps({"eventId": fields["event_id"], "code": _CODE})}))
 
 
 class Bench:

@@ -63,6 +63,12 @@ def test_what_comes_in(client: TestClient) -> None:
     assert value(samples, "build_info", version=__version__, release="development") == 1
 
 
+def test_the_process(client: TestClient) -> None:
+    samples = scrape(client)
+    names = ("cpu_seconds_total", "start_time_seconds", "resident_memory_bytes", "open_fds")
+    assert all(value(samples, f"process_{name}") > 0 for name in names)
+
+
 def test_the_class(client: TestClient) -> None:
     post(client, event("help"), event(emailAddress="hanako@example.jp", ago=500))
     post(client, *(event(emailAddress="jiro@example.jp", hasError=True) for _ in range(3)))
