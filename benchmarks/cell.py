@@ -11,7 +11,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from lab import configure, create_notebook, launch, log_in, open_notebook, run_all, trust_authority
+from lab import WITH, WITHOUT, configure, create_notebook, launch, log_in, open_notebook, run_all, trust_authority
 from playwright.sync_api import BrowserType, Page, sync_playwright
 
 PROJECT = Path(__file__).parents[1]
@@ -22,11 +22,7 @@ REPORT = PROJECT / "build" / "bench" / "cell.json"
 CELLS = 50
 WARM_UP = 3
 ROUNDS = 40
-WAYS = {
-    "without": "config => ({...config, federated_extensions: "
-    "config.federated_extensions.filter(({name}) => name !== 'cell-monitor')})",
-    "with": "config => config",
-}
+WAYS = {"without": WITHOUT, "with": WITH}
 
 
 def main() -> None:

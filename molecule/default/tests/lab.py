@@ -29,6 +29,11 @@ new MutationObserver((_, observer) => {
   }
 }).observe(document, {childList: true, subtree: true});
 """
+# What to make of JupyterLab's configuration to have a page with the extension, or without it.
+WITH = "config => config"
+WITHOUT = """config => ({
+  ...config, federated_extensions: config.federated_extensions.filter(({name}) => name !== 'cell-monitor')
+})"""
 HELP = '[data-testid="cell-monitor-help"]:visible'
 
 
@@ -78,16 +83,22 @@ def create_notebook(page: Page, *sources: str) -> str:
     ]
     kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernelspec}, "cells": cells}
-    saved = page.evaluate(
-        """([path, content]) => fetch(path, {
-            method: 'PUT',
-            headers: {'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]},
-            body: JSON.stringify({type: 'notebook', content}),
-        }).then(answer => answer.status)""",
-        [f"/api/contents/{name}", notebook],
-    )
-    assert saved == 201
+    assert put(page, f"/api/contents/{name}", {"type": "notebook", "content": notebook}) == 201
     return name
+
+
+def put(page: Page, path: str, body: dict[str, Any]) -> int:
+    """Send something to the Jupyter server as the page's own scripts do; returns the status."""
+    return int(
+        page.evaluate(
+            """([path, body]) => fetch(path, {
+                method: 'PUT',
+                headers: {'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]},
+                body: JSON.stringify(body),
+            }).then(answer => answer.status)""",
+            [path, body],
+        )
+    )
 
 
 def open_notebook(page: Page, name: str, seconds: float = 60) -> Locator:
