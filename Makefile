@@ -37,7 +37,7 @@ build: tools ## Build the release bundle
 	$(PLAYBOOK) playbooks/build.yml
 
 .PHONY: test
-test: lint unit molecule ## Lint, types, unit tests and the Molecule scenarios
+test: lint unit integration molecule ## All that is below, as CI does
 
 .PHONY: lint
 lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
@@ -60,6 +60,10 @@ unit: tools $(FRONT_ENDS:=/node_modules) ## Unit tests
 	pytest tests/unit
 	PYTHONPATH=roles/quality_gates/files python -m quality_gates test
 	cd files/event-server/dashboard && jlpm test
+
+.PHONY: integration
+integration: test-packages ## The extension on the oldest and the newest JupyterLab 4
+	pytest tests/integration
 
 .PHONY: molecule
 molecule: root test-packages ## Molecule scenarios, on hosts made for them
