@@ -60,18 +60,28 @@ def prepare_schema(connection: sqlite3.Connection) -> None:
     Raises:
         SchemaError: a later release has made tables that this one cannot use.
     """
-    version, readable_from = _version(connection)
-    if readable_from > SCHEMA_VERSION:
-        raise SchemaError(
-            f"the database has schema {version}, which needs a release that knows schema {readable_from};"
-            f" this one knows schema {SCHEMA_VERSION}"
-        )
+    version = check_schema(connection)
     if version >= SCHEMA_VERSION:
         return
     for step in range(version + 1, SCHEMA_VERSION + 1):
         for statement in filter(str.strip, _STEPS[step].split(";")):
             connection.execute(statement)
     connection.execute("UPDATE schema_version SET version = ?, readable_from = ?", (SCHEMA_VERSION, _READABLE_FROM))
+
+
+def check_schema(connection: sqlite3.Connection) -> int:
+    """Returns the tables' version, 0 if there are none.
+
+    Raises:
+        SchemaError: a later release has made tables that this one cannot use.
+    """
+    version, readable_from = _version(connection)
+    if readable_from > SCHEMA_VERSION:
+        raise SchemaError(
+            f"the database has schema {version}, which needs a release that knows schema {readable_from};"
+            f" this one knows schema {SCHEMA_VERSION}"
+        )
+    return version
 
 
 def _version(connection: sqlite3.Connection) -> tuple[int, int]:

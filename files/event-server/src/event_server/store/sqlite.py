@@ -78,7 +78,7 @@ class SqliteStore:
         with self._reconnecting_after_errors():
             connection = self._writer()
             results = []
-            with _transaction(connection):
+            with transaction(connection):
                 for batch in batches:
                     before = connection.total_changes
                     connection.executemany(_INSERT, batch)
@@ -92,7 +92,7 @@ class SqliteStore:
         """Writes the probe row and reads it back through a connection of its own."""
         with self._reconnecting_after_errors():
             written_at = time.time_ns()
-            with _transaction(self._writer()) as connection:
+            with transaction(self._writer()) as connection:
                 connection.execute("INSERT OR REPLACE INTO probe (id, written_at) VALUES (1, ?)", (written_at,))
             with closing(self._reader()) as reader:
                 row = reader.execute("SELECT written_at FROM probe WHERE id = 1").fetchone()
@@ -172,7 +172,7 @@ class SqliteStore:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-                with _transaction(connection):
+                with transaction(connection):
                     prepare_schema(connection)
             except BaseException:
                 connection.close()
@@ -225,7 +225,8 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Runs statements together: all of them are durable at the end, or none has happened."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
