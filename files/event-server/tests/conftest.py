@@ -93,6 +93,14 @@ def client(make_client: Callable[..., TestClient]) -> TestClient:
     return make_client()
 
 
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    """The configuration of the server that ``client`` talks to."""
+    path = tmp_path / "config.toml"
+    path.write_text(f'database_path = "{tmp_path}/events.sqlite3"\n')
+    return path
+
+
 def post(client: TestClient | httpx.Client, *events: Any, **headers: str) -> httpx.Response:
     return client.post("/api/v1/events", json=list(events), headers=WRITER | headers)
 

@@ -39,6 +39,7 @@ def test_a_good_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ('log_level = "loud"', 'log_level is "loud"; it has to be debug, info, warning or error.'),
         ('cors_origins = ["lab.example"]', 'cors_origins is "lab.example"; it has to be a list of origins'),
         ('tokenless_networks = ["10.0.0.1/8"]', 'tokenless_networks is "10.0.0.1/8"; it has to be a list of networks'),
+        ("retention_days = 6", "retention_days is 6; it has to be 0, which keeps events for ever, or a number of days"),
         ('writers_file = "w"', 'writers_file is "w"; it has to be an absolute path.'),
         ("prot = 1", "prot is not a known key; allowed here are host, port,"),
         ("[limits]\nmax_body_bytes = 1", "limits.max_body_bytes is 1; it has to be a number of bytes from 65536"),

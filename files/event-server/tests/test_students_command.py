@@ -27,14 +27,6 @@ class Terminal(StringIO):
         return True
 
 
-@pytest.fixture
-def config_file(tmp_path: Path) -> Path:
-    """The configuration of the server that ``client`` talks to."""
-    path = tmp_path / "config.toml"
-    path.write_text(f'database_path = "{tmp_path}/events.sqlite3"\n')
-    return path
-
-
 def exported(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 

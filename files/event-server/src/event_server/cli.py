@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from event_server import __version__
-from event_server.commands import CommandError, students
+from event_server.commands import CommandError, check, prune, stats, students
 from event_server.config import ConfigError, load_config
 from event_server.store import SchemaError, StoreUnavailableError
 
@@ -24,10 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve = commands.add_parser("serve", help="serve until a signal ends it")
     serve.set_defaults(run=_serve)
     serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML")
-    check = commands.add_parser("check-config", help="check a configuration without using it")
-    check.set_defaults(run=_check_config)
-    check.add_argument("config", type=Path, metavar="FILE", help="the configuration, TOML")
-    students.add_to(commands)
+    config = commands.add_parser("check-config", help="check a configuration without using it")
+    config.set_defaults(run=_check_config)
+    config.add_argument("config", type=Path, metavar="FILE", help="the configuration, TOML")
+    for command in (stats, check, students, prune):
+        command.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))

@@ -32,6 +32,13 @@ def _origin(value: str) -> str:
     return value
 
 
+def _retention(value: int) -> int:
+    # The dashboard's longest range.
+    if value != 0 and not 7 <= value <= 36_500:
+        raise ValueError
+    return value
+
+
 _AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 _Networks = Annotated[
     tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
@@ -81,6 +88,9 @@ class Config(_Section):
     cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
         default=(),
         description='a list of origins such as "https://lab.example" or "http://localhost:*", or "*" for all',
+    )
+    retention_days: Annotated[int, AfterValidator(_retention)] = Field(
+        default=0, description="0, which keeps events for ever, or a number of days from 7 to 36500"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

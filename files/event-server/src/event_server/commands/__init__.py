@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from event_server.config import Config, load_config
 from event_server.store.upkeep import Deleted
@@ -58,3 +58,9 @@ def summary(deleted: Deleted) -> dict[str, Any]:
         "acknowledgements": deleted.acknowledgements,
         "isOverwritten": deleted.is_overwritten,
     }
+
+
+def secrets_path(options: argparse.Namespace, config: Config, name: Literal["writers", "instructors"]) -> Path | None:
+    """Returns the file of a secret: as the server is given it, else the one beside the configuration, else None."""
+    beside: Path = options.config.parent / name
+    return config.credential(name) or (beside if beside.exists() else None)
