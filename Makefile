@@ -81,6 +81,10 @@ bench-cell: up test-packages ## Time a cell with the extension beside one withou
 bench-overview: tools ## Time the instructor's overview beside a computation from the store
 	python benchmarks/overview.py
 
+.PHONY: bench-ingest
+bench-ingest: tools ## Time how events are taken, beside the usual way and raw SQLite
+	python benchmarks/ingest.py
+
 .PHONY: root
 root:
 	@[ "$$(id -u)" -eq 0 ] || { echo "make: sandbox hosts need root on this machine, and this is $$(id -un)" >&2; exit 1; }
