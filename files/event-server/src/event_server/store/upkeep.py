@@ -98,6 +98,10 @@ class Upkeep:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnects."""
         self._connection.close()
 
     def count(self, email: str) -> int:
