@@ -1,7 +1,10 @@
 """``event-server export`` and ``erase``."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import READER, WRITER, Process, event, overview, post
+from conftest import READER, SRC, WRITER, Process, event, overview, post
 from event_server import live
 from event_server.cli import main
 from event_server.store import upkeep
@@ -136,7 +139,7 @@ def test_a_log_that_is_being_read_is_reported(
         reader.execute("SELECT * FROM events").fetchall()
         command = ["erase", "--yes", "--config", str(config_file), "--email", TARO]
         assert main(command) == 0
-        assert "log still holds them" in capsys.readouterr().out
+        assert "log may still hold them" in capsys.readouterr().out
         post(client, event())
         assert main([*command, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -193,3 +196,20 @@ def test_under_load_every_request_is_stored_and_the_student_erased(
         assert store.count(TARO) == 0
         kept = {json.loads(kept.body)["eventId"] for kept in store.events(HANAKO)}
     assert kept == {sent for _, _, sent in answers}
+
+
+def test_a_reader_may_leave_early(make_process: Callable[..., Process]) -> None:
+    process = make_process().start()
+    with httpx.Client(base_url=process.url) as client:
+        for _ in range(5):
+            post(client, *[event(code="x" * 5000) for _ in range(100)])
+    command = [sys.executable, "-m", "event_server", "export", "--config", str(process.config), "--email", TARO]
+    with subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": str(SRC)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as export:
+        assert export.stdout is not None
+        assert export.stderr is not None
+        assert json.loads(export.stdout.readline())["writer"] == "class1"
+        export.stdout.close()
+        assert export.stderr.read() == b""
+    assert export.returncode == 1

@@ -15,6 +15,7 @@ CASES: list[tuple[dict[str, object], list[str]]] = [
     ({"jupyterlab_team_name": "チーム0"}, ["jupyterlab_team_name is チーム0", "チームA to チームZ"]),
     ({"jupyterlab_port": 70000}, ["jupyterlab_port is 70000", "1024 to 65535"]),
     ({"event_server_port": 0}, ["event_server_port is 0", "1024 to 65535"]),
+    ({"event_server_retention_days": 1}, ["event_server_retention_days is 1", "7 to 36500"]),
     ({"event_server_tokenless_networks": ["192.168.0.0/33"]}, ["event_server_tokenless_networks", "192.168.0.0/33"]),
     ({"web_proxy_https_port": 0}, ["web_proxy_https_port is 0", "65535"]),
     ({"release_bundle": "/nowhere"}, ["release_bundle is /nowhere", "make build"]),

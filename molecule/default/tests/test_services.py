@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 from conftest import Server, address, event, manifest
 from testinfra.host import Host
 
-EXPOSURE = {"event-server": 2.5, "jupyterlab": 4.0}
+EXPOSURE = {"event-server": 2.5, "event-server-prune": 2.5, "jupyterlab": 4.0}
 
 
 @pytest.mark.parametrize("unit", EXPOSURE)
@@ -57,6 +58,29 @@ def test_acknowledged_events_survive_a_kill(server: Server, host: Host) -> None:
     student = server.student(email)
     assert student is not None
     assert student["cellExecutions"] == 2
+
+
+def test_a_student_is_exported_and_erased_on_the_host(server: Server, host: Host) -> None:
+    email = address("leaving")
+    sent = event(email)
+    with server.client(headers={"Authorization": f"Bearer {server.token}"}) as client:
+        assert client.post("/api/v1/events", json=[sent]).status_code == 202
+    command = "/opt/event-server/current/bin/event-server"
+    line = json.loads(host.check_output(f"{command} export --email %s", email))
+    assert (line["event"], line["writer"]) == (sent, server.name)
+    assert json.loads(host.check_output(f"{command} check --json"))["ok"]
+    assert json.loads(host.check_output(f"{command} erase --yes --json --email %s", email))["events"] == 1
+    assert host.run(f"{command} export --email %s", email).rc == 1
+    assert _retry(lambda: server.student(email) is None)
+    with server.client() as client:
+        assert client.get("/health").status_code == 200
+
+
+def test_old_events_are_deleted_daily(host: Host) -> None:
+    assert host.check_output("systemctl is-active event-server-prune.timer") == "active"
+    assert host.check_output("systemctl is-enabled event-server-prune.timer") == "enabled"
+    host.run_test("systemctl start event-server-prune.service")
+    assert "0 events received before" in host.check_output("journalctl --no-pager --unit event-server-prune")
 
 
 def test_jupyterlab_comes_back_after_a_kill(server: Server, host: Host) -> None:

@@ -67,7 +67,7 @@ def _erase(options: argparse.Namespace) -> int:
         deleted = upkeep.erase(options.email)
     text = f"{count(deleted.events, 'event')} of {options.email} erased."
     if not deleted.is_overwritten:
-        text += " The database's log still holds them, until the server has next emptied it."
+        text += " The database's log may still hold them until the server is restarted."
     report(options, text, {"emailAddress": options.email, **summary(deleted)})
     return 0
 

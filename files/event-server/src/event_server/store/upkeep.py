@@ -51,7 +51,7 @@ class Deleted(NamedTuple):
     Attributes:
         events: how many events.
         acknowledgements: how many notes that an instructor has seen to a request or an error.
-        is_overwritten: whether the database's log, too, no longer holds them; the server will get to that later.
+        is_overwritten: whether the database's log, too, no longer holds them; it does not after the server's restart.
     """
 
     events: int
