@@ -1,6 +1,9 @@
-/** Long texts would cost the student's browser more than they tell the instructor. */
+// Long texts would cost the student's browser more than they tell the instructor.
+/** The longest code that is sent whole, in UTF-16 units, as the others are. */
 export const MAX_CODE_LENGTH = 20_000;
+/** The longest output that is sent whole. */
 export const MAX_RESULT_LENGTH = 10_000;
+/** The longest error message that is sent whole. */
 export const MAX_ERROR_LENGTH = 2_000;
 const CUT = '…';
 
