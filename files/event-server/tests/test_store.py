@@ -15,6 +15,7 @@ from event_server.store import (
     schema,
     sqlite,
 )
+from event_server.store.insert import insert
 from event_server.store.schema import _STEPS, SCHEMA_VERSION
 from event_server.store.sqlite import SqliteStore
 
@@ -180,7 +181,7 @@ def first_schema(tmp_path: Path) -> Path:
     path = tmp_path / "first.sqlite3"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(_STEPS[1])
-        connection.execute(sqlite._INSERT, row("old"))
+        insert(connection, [[row("old")]])
         connection.commit()
     return path
 

@@ -18,14 +18,9 @@ from event_server.store import (
     StoreUnavailableError,
     Usage,
 )
+from event_server.store.insert import insert
 from event_server.store.schema import prepare_schema
 
-_INSERT = (
-    "INSERT INTO events (event_id, event_type, event_time, received_at, occurred_at, email_address, user_name,"
-    " team_name, session_id, notebook_path, cell_id, cell_index, cell_type, execution_count, has_error,"
-    " execution_duration_ms, writer, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (event_id) DO NOTHING"
-)
 _INSERT_ACKNOWLEDGEMENT = (
     "INSERT INTO acknowledgements (kind, acknowledged_at, covers_until, email_address, instructor)"
     " VALUES (?, ?, ?, ?, ?)"
@@ -50,9 +45,7 @@ _ACKNOWLEDGED = (
     "SELECT email_address, max(covers_until) FROM acknowledgements"
     " WHERE acknowledged_at >= ? AND kind = ? GROUP BY email_address"
 )
-_LATEST = "SELECT event_id FROM events ORDER BY id DESC LIMIT ?"
 _BUSY_TIMEOUT_SECONDS = 5.0
-_NONE: frozenset[int] = frozenset()
 
 
 class SqliteStore:
@@ -77,14 +70,8 @@ class SqliteStore:
         """Stores the events of several requests, and what instructors acknowledged, in one transaction."""
         with self._reconnecting_after_errors():
             connection = self._writer()
-            results = []
             with transaction(connection):
-                for batch in batches:
-                    before = connection.total_changes
-                    connection.executemany(_INSERT, batch)
-                    stored = connection.total_changes - before
-                    left_out = _NONE if stored == len(batch) else _left_out(connection, batch, stored)
-                    results.append(AppendResult(stored, len(batch) - stored, left_out))
+                results = insert(connection, batches)
                 connection.executemany(_INSERT_ACKNOWLEDGEMENT, acknowledgements)
             return results
 
@@ -206,18 +193,6 @@ class SqliteStore:
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StoreUnavailableError(str(error)) from error
-
-
-def _left_out(connection: sqlite3.Connection, batch: Sequence[StoredEvent], stored: int) -> frozenset[int]:
-    """Returns the places of the duplicates in a batch of which so many events have just been stored."""
-    new = {event_id for (event_id,) in connection.execute(_LATEST, (stored,))}
-    left_out = set()
-    for place, event in enumerate(batch):
-        if event.event_id in new:
-            new.remove(event.event_id)
-        else:
-            left_out.add(place)
-    return frozenset(left_out)
 
 
 def _connect(uri: str) -> sqlite3.Connection:

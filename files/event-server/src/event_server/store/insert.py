@@ -1,0 +1,60 @@
+"""The one statement that is executed often: many rows at once, each event only if it is not there yet.
+
+The interpreter's lock is given up and taken again for each statement, and an event loop that is busy lets go of it
+only every few milliseconds. One statement for each row would make the thread that writes wait for every row.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+
+from event_server.events import StoredEvent
+from event_server.store import AppendResult
+
+# Few enough to stay in the connection's cache of statements; a group takes a handful of them.
+_SIZES = (256, 64, 16, 4, 1)
+_ROW = f"({', '.join('?' for _ in StoredEvent._fields)})"
+_INSERTS = {
+    size: f"INSERT INTO events ({', '.join(StoredEvent._fields)}) VALUES {', '.join([_ROW] * size)}"  # noqa: S608
+    " ON CONFLICT (event_id) DO NOTHING"
+    for size in _SIZES
+}
+_LATEST = "SELECT event_id FROM events ORDER BY id DESC LIMIT ?"
+
+
+def insert(connection: sqlite3.Connection, batches: Sequence[Sequence[StoredEvent]]) -> list[AppendResult]:
+    """Stores the events of several requests, within a transaction, and returns what became of each request's."""
+    events = list(chain.from_iterable(batches))
+    stored = _insert(connection, events)
+    if stored == len(events):
+        return [AppendResult(len(batch), 0) for batch in batches]
+    left_out = _left_out(connection, events, stored)
+    results, start = [], 0
+    for batch in batches:
+        places = frozenset(place for place in range(len(batch)) if start + place in left_out)
+        results.append(AppendResult(len(batch) - len(places), len(places), places))
+        start += len(batch)
+    return results
+
+
+def _insert(connection: sqlite3.Connection, events: Sequence[StoredEvent]) -> int:
+    """Returns how many are new."""
+    before = connection.total_changes
+    start = 0
+    for size in _SIZES:
+        while len(events) - start >= size:
+            connection.execute(_INSERTS[size], list(chain.from_iterable(events[start : start + size])))
+            start += size
+    return connection.total_changes - before
+
+
+def _left_out(connection: sqlite3.Connection, events: Sequence[StoredEvent], stored: int) -> set[int]:
+    """Returns the places of the duplicates among events of which so many have just been stored."""
+    new = {event_id for (event_id,) in connection.execute(_LATEST, (stored,))}
+    left_out = set()
+    for place, event in enumerate(events):
+        if event.event_id in new:
+            new.remove(event.event_id)
+        else:
+            left_out.add(place)
+    return left_out
