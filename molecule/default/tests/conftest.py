@@ -81,6 +81,19 @@ def server(host: Host) -> Iterator[Server]:
     yield Server(name, settings["hostname"])
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run a module that names its hosts on these alone, which ``--hosts`` would not."""
+    left_out = [
+        item
+        for item in items
+        if isinstance(item, pytest.Function)
+        and (hosts := getattr(item.module, "testinfra_hosts", None))
+        and item.callspec.id not in hosts
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Add the host's journal to the report of a check that failed."""
