@@ -68,3 +68,17 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureF
     config.write_text(f'database_path = "/x"\nwriters_file = "{tmp_path}/none/writers"\n')
     assert main(["token", "create", "class1", "--config", str(config)]) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_replaced_stays(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = (config_file.parent / "writers").write_text("known:" + "0" * 64 + "\n")
+    monkeypatch.setattr("os.fsync", full)
+    assert main(["token", "create", "class1", "--config", str(config_file)]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert {path.name for path in config_file.parent.iterdir()} == {"config.toml", "writers"}
+    assert (config_file.parent / "writers").stat().st_size == before
