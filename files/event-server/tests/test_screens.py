@@ -114,7 +114,7 @@ def test_an_other_sites_page_is_refused(client: TestClient) -> None:
 
 def test_a_login_that_ends(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screens, "_LOGIN_CHECK_SECONDS", 0.05)
-    state = client.app.app._api._app.state  # type: ignore[attr-defined]
+    state = client.app._api._app.state  # type: ignore[attr-defined]
     token = state.sessions.begin("teacher")
     with client.websocket_connect(PATH, headers={"Cookie": f"event_server_session={token}"}) as session:
         session.send_json({"type": "ping"})

@@ -96,12 +96,8 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.include_router(dashboard.router)
     api.include_router(screens.router)
     api.include_router(login.router)
-    return CORSMiddleware(
-        _Fork(ingest.Ingest(writer, writers, config.limits, origins, desk, telemetry), Observed(api, telemetry)),
-        allow_origin_regex=origins.pattern,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type"],
-        max_age=3600,
+    return _Fork(
+        ingest.Ingest(writer, writers, config.limits, origins, desk, telemetry), Observed(api, telemetry), origins
     )
 
 
@@ -124,15 +120,34 @@ async def _load_later(desk: HelpDesk, store: Store) -> None:
 
 
 class _Fork:
-    """Sends the events' path to its own application, everything else to FastAPI."""
+    """Sends the events' path to its own application, everything else to FastAPI; answers pages of other origins.
 
-    def __init__(self, events: ASGIApp, api: ASGIApp) -> None:
+    Only pages tell an origin. Programs send most of the events, and need not pay for that.
+    """
+
+    def __init__(self, events: ASGIApp, api: ASGIApp, origins: re.Pattern[str]) -> None:
         self._events = events
         self._api = api
+        self._for_pages = CORSMiddleware(
+            self._forward,
+            allow_origin_regex=origins.pattern,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            max_age=3600,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fast = scope["type"] == "http" and scope["path"] == ingest.PATH
-        await (self._events if fast else self._api)(scope, receive, send)
+        if _is_for_events(scope) and not any(name == b"origin" for name, _ in scope["headers"]):
+            await self._events(scope, receive, send)
+        else:
+            await self._for_pages(scope, receive, send)
+
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._events if _is_for_events(scope) else self._api)(scope, receive, send)
+
+
+def _is_for_events(scope: Scope) -> bool:
+    return bool(scope["type"] == "http" and scope["path"] == ingest.PATH)
 
 
 class _Api(FastAPI):

@@ -129,10 +129,10 @@ def read_batch(body: bytes, *, received_at: int, writer: str | None, max_event_b
     if len(raw_events) > MAX_EVENTS_PER_REQUEST:
         raise TooManyEventsError(f"{len(raw_events)} events in one request; at most {MAX_EVENTS_PER_REQUEST}")
     batch = Batch([], [])
-    for index, raw in enumerate(raw_events):
-        view = memoryview(raw)
-        if len(view) > max_event_bytes:
-            reason = f"the event has {len(view)} bytes; at most {max_event_bytes}"
+    for index, (raw, text) in enumerate(zip(raw_events, _texts(raw_events), strict=True)):
+        size = len(memoryview(raw))
+        if size > max_event_bytes:
+            reason = f"the event has {size} bytes; at most {max_event_bytes}"
             batch.failed.append(FailedEvent(index, reason, raw))
             continue
         try:
@@ -140,13 +140,12 @@ def read_batch(body: bytes, *, received_at: int, writer: str | None, max_event_b
         except (msgspec.DecodeError, RecursionError) as error:
             batch.failed.append(FailedEvent(index, _reason(error), raw))
         else:
-            batch.valid.append(_stored(event, str(view, "utf-8"), received_at, writer))
+            batch.valid.append(_stored(event, text, received_at, writer))
     return batch
 
 
 def _split(body: bytes) -> Sequence[msgspec.Raw]:
     try:
-        body.decode()
         try:
             return _array_decoder.decode(body)
         except msgspec.ValidationError:
@@ -155,10 +154,20 @@ def _split(body: bytes) -> Sequence[msgspec.Raw]:
             # JavaScript sends half of a surrogate pair when a text was cut inside an emoji. It is JSON, but not text.
             if b"\\u" not in body:
                 raise
-            return _array_decoder.decode(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
+            return _array_decoder.decode(
+                json.dumps(json.loads(body.decode()), ensure_ascii=False).encode("utf-8", "replace")
+            )
     except msgspec.ValidationError as error:
         raise NotABatchError("the body is not a JSON array of events") from error
     except (ValueError, RecursionError) as error:
+        raise NotABatchError(f"the body is not JSON: {error}") from error
+
+
+def _texts(raw_events: Sequence[msgspec.Raw]) -> list[str]:
+    # The decoder looks only at the texts that it is asked for.
+    try:
+        return [str(memoryview(raw), "utf-8") for raw in raw_events]
+    except UnicodeDecodeError as error:
         raise NotABatchError(f"the body is not JSON: {error}") from error
 
 

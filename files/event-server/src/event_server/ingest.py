@@ -1,10 +1,9 @@
 """``POST /api/v1/events``: the one route that is fast because it takes the body as it comes."""
 
 import logging
+import random
 import re
 import time
-import uuid
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -232,11 +231,13 @@ class Ingest:
             self._note_failed(batch.failed)
             _log.info("%d of %d events were refused", len(batch.failed), total)
         self._telemetry.duplicates += result.duplicates
-        types = Counter(event.event_type for event in batch.valid)
+        types: dict[str, int] = {}
+        for event in batch.valid:
+            types[event.event_type] = types.get(event.event_type, 0) + 1
         return Receipt(
             f"{len(batch.valid)} of {total} events accepted",
             BatchStats(
-                batch_id=str(uuid.uuid4()),
+                batch_id=_uuid4(),
                 total_events=total,
                 successful_events=len(batch.valid),
                 duplicate_events=result.duplicates,
@@ -251,6 +252,12 @@ class Ingest:
         for event in failed:
             too_large = len(memoryview(event.event)) > self._limits.max_event_bytes
             self._telemetry.rejected_events["too_large" if too_large else "invalid"] += 1
+
+
+def _uuid4() -> str:
+    """Returns a name, not a secret: the system's random numbers would cost more, and a turn of the writer's thread."""
+    digits = f"{random.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 async def _respond(send: Send, status: int, content: dict[str, Any] | Receipt, **headers: str) -> int:

