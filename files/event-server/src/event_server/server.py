@@ -3,12 +3,16 @@
 import gc
 import os
 import socket
+import sys
 
 import uvicorn
 
 from event_server.app import create_app
 from event_server.config import Config
 from event_server.logs import configure_logging
+
+# A tenth of the default: how long the thread that writes waits for a busy event loop to make room.
+_SWITCH_SECONDS = 0.0005
 
 
 class _Server(uvicorn.Server):
@@ -52,6 +56,7 @@ def serve(config: Config) -> bool:
         ConfigError: a file of secrets cannot be used.
     """
     configure_logging(config.log_level)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server = _Server(
         uvicorn.Config(
             create_app(config),
