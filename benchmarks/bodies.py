@@ -10,20 +10,21 @@ STUDENTS = 200
 _KINDS = ("cell_executed", "help", "notebook_saved", "notebook_opened")
 _WEIGHTS = (88, 4, 6, 2)
 _CODE = (
-    "for i in range(len(scores)):\n    # 点数の合計\n    total = total + scores[i]\nprint(total / len(scores))\n" * 4
+    "for i in range(len(scores)):\n    # 点数の合計\n    total = total + scores[i]\n" * 4
+    + "print(total / len(scores))\n"
 )
 _ERROR = "NameError: name 'totl' is not defined"
 
-# What is written over, each of the length of what comes there.
-_ID = b"00000000-0000-7000-8000-000000000000"
+# What is replaced, each by as many bytes. The rest of an id is its event's place in the request.
+_ID = b"IIIIIIII-IIII-7III-8III-IIIIIIII"
 _MOMENT = b"0000-00-00T00:00:00.000Z"
 
 
-def _event(chance: random.Random) -> dict[str, Any]:
+def _event(place: int, chance: random.Random) -> dict[str, Any]:
     """Returns an event of a student of a class; on average they have about 800 bytes."""
     number = chance.randrange(STUDENTS)
     fields: dict[str, Any] = {
-        "eventId": _ID.decode(),
+        "eventId": f"{_ID.decode()}{place:04x}",
         "eventType": chance.choices(_KINDS, _WEIGHTS)[0],
         "eventTime": _MOMENT.decode(),
         "emailAddress": f"student{number:03}@example.jp",
@@ -56,7 +57,7 @@ class Request:
 
     def __init__(self, events: int, token: str, chance: random.Random) -> None:
         """Takes how many events it holds, and the writer's token."""
-        made = [_event(chance) for _ in range(events)]
+        made = [_event(place, chance) for place in range(events)]
         body = json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
         head = (
             "POST /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -64,35 +65,35 @@ class Request:
         )
         self.size = len(body) / events
         self._start = len(head)
-        self._data = bytearray(head.encode() + body)
-        self._ids = [found.start() for found in re.finditer(re.escape(_ID), self._data)]
-        self._moments = [found.start() for found in re.finditer(re.escape(_MOMENT), self._data)]
+        # Ids and moments take turns at what is split at.
+        self._pieces = re.split(b"(%b|%b)" % (re.escape(_ID), re.escape(_MOMENT)), head.encode() + body)
+        self._events = events
         self._chance = chance
 
-    def fill(self, first: int, at: float) -> bytearray:
-        """Returns the request with new events; it holds them until the next call.
+    def fill(self, first: int, at: float) -> bytes:
+        """Returns the request with new events.
 
         Args:
-            first: the number of the first event, which ends its UUIDv7; the next ones follow.
+            first: the number of the first event, which ``number_of`` finds in its UUIDv7; the next ones follow.
             at: when they occur, in seconds since 1970.
         """
         milliseconds = int(at * 1000)
         # Within a millisecond the ids of different senders are in no order.
         salt = self._chance.getrandbits(24)
-        start = b"%08x-%04x-7%03x-8%03x-" % (milliseconds >> 16, milliseconds & 0xFFFF, salt >> 12, salt & 0xFFF)
-        moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:23].encode() + b"Z"
-        data = self._data
-        for number, place in enumerate(self._ids, first):
-            data[place : place + len(_ID)] = start + b"%012x" % number
-        for place in self._moments:
-            data[place : place + len(_MOMENT)] = moment
-        return data
+        event_id = (
+            f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{salt >> 12:03x}-8{salt & 0xFFF:03x}-{first:08x}"
+        )
+        moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:23] + "Z"
+        self._pieces[1::4] = [event_id.encode()] * self._events
+        self._pieces[3::4] = [moment.encode()] * self._events
+        return b"".join(self._pieces)
 
     def body(self, first: int, at: float) -> bytes:
-        """Returns a copy of what follows the headers."""
-        return bytes(self.fill(first, at)[self._start :])
+        """Returns what follows the headers."""
+        return self.fill(first, at)[self._start :]
 
 
 def number_of(event_id: str) -> int:
-    """Returns the number that an id was made of."""
-    return int(event_id.rpartition("-")[2], 16)
+    """Returns the number of an event."""
+    digits = event_id.rpartition("-")[2]
+    return int(digits[:8], 16) + int(digits[8:], 16)
