@@ -53,6 +53,7 @@ class Writer:
         self._max_queued_events = max_queued_events
         self._timeout_seconds = timeout_seconds
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._waiting: list[_Item] = []
         self._queued_events = 0
         self._accepting = False
         self._available = True
@@ -93,6 +94,7 @@ class Writer:
     async def stop(self) -> None:
         """Writes what is queued and closes the store."""
         self._accepting = False
+        self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -141,13 +143,21 @@ class Writer:
         item = _Item(self._loop.create_future(), events, acknowledgement, call)
         # Counted down with the answer and not here: a request that gives up still has its events in the queue.
         self._queued_events += len(events)
-        self._queue.put(item)
+        # Together at the end of the loop's turn: the first one wakes the thread, and takes the interpreter from others.
+        self._waiting.append(item)
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._hand_over)
         # A tenth of what asyncio.timeout costs.
         alarm = self._loop.call_later(self._timeout_seconds, self._give_up, item.answer)
         try:
             return await item.answer
         finally:
             alarm.cancel()
+
+    def _hand_over(self) -> None:
+        for item in self._waiting:
+            self._queue.put(item)
+        self._waiting.clear()
 
     def _give_up(self, answer: "asyncio.Future[Any]") -> None:
         if not answer.done():
