@@ -9,16 +9,6 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, BrowserType, Locator, Page, expect
 
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # JupyterLab reads its configuration from the page; %s is a function that changes it first.
 _CONFIGURE = """
 new MutationObserver((_, observer) => {
@@ -53,7 +43,7 @@ def launch(chromium: BrowserType, home: Path, *arguments: str, **options: Any) -
     return chromium.launch_persistent_context(
         home / "profile",
         executable_path="/usr/bin/chromium",
-        args=[*ARGUMENTS, *arguments],
+        args=arguments,
         env={"HOME": str(home), "LANG": "ja_JP.UTF-8"},
         **options,
     )
