@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from event_server import __version__, dashboard, health, ingest, login, metrics, screens
-from event_server.auth import Instructors, Writers, read_secrets
+from event_server.auth import Instructors, Writers
 from event_server.classroom import Overview, help_lasts
 from event_server.config import Config
 from event_server.events import Event
@@ -25,11 +25,13 @@ from event_server.metrics import Observed, make_registry
 from event_server.release import release_id
 from event_server.screen_files import ScreenFiles
 from event_server.screens import Screens
+from event_server.secret_files import read_secrets
 from event_server.sessions import Sessions, read_key
 from event_server.store import Store, StoreUnavailableError
 from event_server.store.sqlite import SqliteStore
 from event_server.students import StudentActivity
 from event_server.telemetry import Telemetry
+from event_server.tokens import Tokens
 from event_server.writer import Writer
 
 # A request for help that was dismissed longer ago than this, and is still on, is a new one after a restart.
@@ -48,7 +50,7 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     """
     store = store or SqliteStore(config.database_path, min_free_bytes=config.limits.min_free_bytes)
     writer = Writer(store, max_queued_events=config.limits.max_queued_events)
-    writers = Writers(read_secrets(config.credential("writers")), config.tokenless_networks, config.trusted_proxies)
+    writers = Writers(Tokens(config.credential("writers")), config.tokenless_networks, config.trusted_proxies)
     instructors = Instructors(read_secrets(config.credential("instructors")))
     origins = _pattern(config.cors_origins)
     desk = HelpDesk(help_lasts(config.classroom))

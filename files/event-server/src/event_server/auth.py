@@ -9,7 +9,6 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -21,6 +20,7 @@ from starlette.status import WS_1008_POLICY_VIOLATION
 
 from event_server.config import ConfigError, Network
 from event_server.throttle import Throttle, TooManyAttemptsError
+from event_server.tokens import Tokens
 
 SESSION_COOKIE = "event_server_session"
 
@@ -28,29 +28,6 @@ SESSION_COOKIE = "event_server_session"
 _MAX_WAITING = 64
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def read_secrets(path: Path | None) -> dict[str, str]:
-    """Reads a file of ``name:hash`` lines; no path is no names.
-
-    Raises:
-        ConfigError: the file cannot be read, or a line of it is not of that form.
-    """
-    if path is None:
-        return {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from None
-    found: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, _, digest = line.strip().partition(":")
-        if not name or not digest or name in found:
-            raise ConfigError(f"Line {number} of {path} has to be name:hash, with a name of its own.")
-        found[name] = digest
-    return found
 
 
 def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies: Sequence[Network]) -> _Address | None:
@@ -90,17 +67,9 @@ class Writers:
     """The holders of writer tokens, and the networks that need none."""
 
     def __init__(
-        self, digests: dict[str, str], tokenless_networks: Sequence[Network], trusted_proxies: Sequence[Network]
+        self, tokens: Tokens, tokenless_networks: Sequence[Network], trusted_proxies: Sequence[Network]
     ) -> None:
-        """Takes the SHA-256 digests of the tokens by name, in hexadecimal.
-
-        Raises:
-            ConfigError: a digest is not of that form.
-        """
-        for name, digest in digests.items():
-            if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef"):
-                raise ConfigError(f"The writer {name} needs the SHA-256 of a token as 64 hexadecimal digits.")
-        self._names = {bytes.fromhex(digest): name for name, digest in digests.items()}
+        self._tokens = tokens
         self._tokenless_networks = tokenless_networks
         self._trusted_proxies = trusted_proxies
 
@@ -109,8 +78,7 @@ class Writers:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return None
-        # Found by digest: how long the search takes tells nothing of a token.
-        return self._names.get(hashlib.sha256(token.strip().encode()).digest())
+        return self._tokens.name_of(token.strip())
 
     def may_write_without_token(self, peer: str | None, forwarded_for: str | None) -> bool:
         """Tells whether a request without a token comes from a network that may do so."""

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from event_server.auth import Instructors, Writers, read_secrets
+from event_server.auth import Instructors
 from event_server.commands import Commands, add_config, add_json, config_of, count, report, secrets_path
 from event_server.config import Config, ConfigError
+from event_server.secret_files import read_secrets
 from event_server.store import SchemaError, StoreUnavailableError
 from event_server.store.upkeep import Upkeep
+from event_server.tokens import read_tokens
 
 _DESCRIPTION = """\
 Checks the configuration, the files of writers and instructors, the room on the disk, and reads the whole database for
@@ -64,12 +66,8 @@ class _FailedError(Exception):
 
 def _secrets(options: argparse.Namespace, config: Config, name: Literal["writers", "instructors"]) -> str:
     path = secrets_path(options, config, name)
-    found = read_secrets(path)
-    if name == "instructors":
-        Instructors(found)
-    else:
-        Writers(found, config.tokenless_networks, config.trusted_proxies)
-    return f"{count(len(found), name.removesuffix('s'))} in {path}." if path else "No file, so nobody."
+    names = {*read_tokens(path).values()} if name == "writers" else {*Instructors(read_secrets(path)).hashes}
+    return f"{count(len(names), name.removesuffix('s'))} in {path}." if path else "No file, so nobody."
 
 
 def _disk(config: Config) -> str:

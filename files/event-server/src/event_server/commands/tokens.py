@@ -8,17 +8,17 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from event_server.auth import read_secrets
 from event_server.commands import CommandError, Commands, add_config, add_json, config_of, report, secrets_path
+from event_server.secret_files import read_lines
 
 _DESCRIPTION = """\
 Makes, lists and revokes the tokens that Jupyter hosts write events with, in the file of writers: the one that the
 configuration names, else `writers` beside it. On a host that Ansible deploys, that file is Ansible's: the next deploy
-writes it anew from event_server_writers, so what is to last belongs there. The server reads the file when it starts:
-restart it afterwards.
+writes it anew from event_server_writers, so what is to last belongs there. A server that runs takes the file up within
+a second.
 """
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_AFTERWARDS = "Restart the server: it reads {path} when it starts. The next deploy by Ansible writes that file anew."
+_AFTERWARDS = "Servers that read {path} take it up within a second. The next deploy by Ansible writes that file anew."
 
 
 def add_to(commands: Commands) -> None:
@@ -44,7 +44,7 @@ def _create(options: argparse.Namespace) -> int:
     if not _NAME.fullmatch(options.name):
         raise CommandError(f"{options.name} is no name; it has to be of letters, digits, dots, dashes and underscores.")
     path = _path(options)
-    if path.exists() and options.name in read_secrets(path):
+    if options.name in _names(path):
         raise CommandError(f"{options.name} has a token in {path}; revoke it first.")
     token = secrets.token_urlsafe(32)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -56,7 +56,7 @@ def _create(options: argparse.Namespace) -> int:
 
 def _revoke(options: argparse.Namespace) -> int:
     path = _path(options)
-    if not path.exists() or options.name not in read_secrets(path):
+    if options.name not in _names(path):
         raise CommandError(f"{options.name} has no token in {path}.")
     lines = path.read_text(encoding="utf-8").splitlines()
     _write(path, [line for line in lines if line.startswith("#") or line.partition(":")[0].strip() != options.name])
@@ -67,7 +67,7 @@ def _revoke(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     path = _path(options)
-    names = sorted(read_secrets(path)) if path.exists() else []
+    names = sorted(_names(path))
     text = "\n".join(names) or f"There are no writers in {path}."
     report(options, text, {"writers": names, "file": str(path)})
     return 0
@@ -75,6 +75,10 @@ def _list(options: argparse.Namespace) -> int:
 
 def _path(options: argparse.Namespace) -> Path:
     return secrets_path(options, config_of(options), "writers") or Path(options.config).parent / "writers"
+
+
+def _names(path: Path) -> set[str]:
+    return {name for name, _ in read_lines(path)} if path.exists() else set()
 
 
 def _write(path: Path, lines: list[str]) -> None:
