@@ -96,7 +96,7 @@ class Forwarder:
         Args:
             source: the spool.
             url: the event server, see `events_url`.
-            token_file: holds the token that lets this server write; read again when the event server refuses it.
+            token_file: holds the token that lets this server write; read for each delivery, so that it may be rotated.
             ca_file: the certificates to trust in place of the system's, in PEM form.
             log: where trouble, and its end, is told.
             metrics: where deliveries are counted.
@@ -106,7 +106,6 @@ class Forwarder:
         self._source = source
         self._url = events_url(url)
         self._token_file = token_file
-        self._token: str | None = None
         self._ca_file = ca_file
         self._log = log
         self._metrics = metrics
@@ -158,8 +157,7 @@ class Forwarder:
 
     async def _deliver(self, batch: list[Entry]) -> None:
         body = "[" + ",".join(entry.body for entry in batch) + "]"
-        token = self._read_token() if self._token is None else self._token
-        self._token = token
+        token = self._read_token()
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -169,11 +167,9 @@ class Forwarder:
         elif response.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             await self._too_large(batch)
         else:
-            if response.code == HTTPStatus.UNAUTHORIZED:
-                self._token = None
-                # A token that was rotated meanwhile deserves a request at once.
-                if self._read_token() != token:
-                    return
+            # A token that was rotated meanwhile deserves a request at once.
+            if response.code == HTTPStatus.UNAUTHORIZED and self._read_token() != token:
+                return
             raise _NotTakenError(f"the event server answered {response.code}", _retry_after(response))
 
     async def _accepted(self, batch: list[Entry], response: HTTPResponse) -> None:

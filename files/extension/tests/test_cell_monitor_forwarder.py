@@ -175,6 +175,16 @@ async def test_a_rotated_token_is_read_again_at_once(tmp_path: Path, event_serve
     assert seen == ["Bearer old", "Bearer new"]
 
 
+async def test_a_new_token_is_used_before_the_old_one_is_refused(tmp_path: Path, event_server: EventServer) -> None:
+    token = tmp_path / "token"
+    async with collecting(event_server.url, tmp_path / "spool", token_file=token) as collector:
+        for text in ("old", "new"):
+            token.write_text(text)
+            await collector.add([make_event()])
+            await until_empty(collector)
+    assert [request[0] for request in event_server.requests] == ["Bearer old", "Bearer new"]
+
+
 async def test_a_token_file_that_is_missing_is_waited_for(tmp_path: Path, event_server: EventServer) -> None:
     token = tmp_path / "token"
     async with collecting(event_server.url, tmp_path / "spool", token_file=token) as collector:
