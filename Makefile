@@ -69,6 +69,10 @@ integration: test-packages ## The extension on the oldest and the newest Jupyter
 molecule: root test-packages ## Molecule scenarios, on hosts made for them
 	molecule test --all --no-command-borders
 
+.PHONY: test-faults
+test-faults: tools ## 500 kills of the event server under load, and a full disk for 20 s
+	cd files/event-server && pytest tests/test_faults.py --kills=500 --fault-seconds=20 -rP
+
 .PHONY: bench-deploy
 bench-deploy: root build ## Time a deploy beside a hand-written script's
 	python benchmarks/deploy.py

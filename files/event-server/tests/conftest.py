@@ -27,6 +27,13 @@ SRC = Path(__file__).parents[1] / "src"
 PASSWORD_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults")
+    group.addoption("--kills", type=int, default=20, help="how often the server is killed under load (%(default)s)")
+    group.addoption("--fault-seconds", type=float, default=2.0, help="how long other faults last (%(default)s)")
+    group.addoption("--seed", type=int, help="of the moments of the faults; a failed test shows its own")
+
+
 def iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -126,7 +133,7 @@ class Process:
         values |= {key: f'"{path}"' for key, path in secrets.items()} | keys
         self.config.write_text("".join(f"{key} = {value}\n" for key, value in values.items()))
 
-    def start(self, **environment: str) -> "Process":
+    def launch(self, **environment: str) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "event_server", "serve", "--config", str(self.config)],
@@ -134,6 +141,10 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def start(self, **environment: str) -> "Process":
+        """Launches it and waits until it answers."""
+        self.launch(**environment)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             try:

@@ -1,20 +1,18 @@
 import http.client
 import json
-import os
 import random
 import resource
 import socket
 import sqlite3
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
-from conftest import PASSWORD, READER, TOKEN, WRITER, Process, event, overview, post
+from conftest import PASSWORD, READER, TOKEN, WRITER, Process, event, post
 
 MakeProcess = Callable[..., Process]
 
@@ -50,41 +48,6 @@ class Load(threading.Thread):
                 self.accepted += [sent["eventId"] for sent in events]
 
 
-def test_what_was_accepted_survives_a_kill(make_process: MakeProcess) -> None:
-    process = make_process(log_level='"warning"')
-    accepted: set[str] = set()
-    deadline = time.monotonic() + 20
-    rounds = 0
-    while rounds < 20 and time.monotonic() < deadline:
-        process.start()
-        loads = [Load(process.port) for _ in range(4)]
-        for load in loads:
-            load.start()
-        time.sleep(random.uniform(0.05, 0.3))
-        process.kill()
-        for load in loads:
-            load.stopped.set()
-            load.join(10)
-            accepted |= set(load.accepted)
-        rounds += 1
-    stored = stored_ids(process.database)
-    assert rounds >= 3
-    assert len(accepted) > 20
-    assert accepted <= set(stored)
-    assert len(stored) == len(set(stored))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def fill(client: httpx.Client) -> tuple[set[str], httpx.Response]:
     """Posts until the store is full; returns the ids that were accepted and the refusal."""
     accepted: set[str] = set()
@@ -104,20 +67,6 @@ def recovers(client: httpx.Client, process: Process, accepted: set[str]) -> None
     client.close()
     assert process.stop() in (0, -15)
     assert sorted(stored_ids(process.database)) == sorted({*accepted, sent["eventId"]})
-
-
-def test_a_full_disk(make_process: MakeProcess, small_disk: Path) -> None:
-    process = make_process(small_disk / "events.sqlite3", limits="{min_free_bytes = 65536}").start()
-    client = httpx.Client(base_url=process.url, timeout=20)
-    accepted, refusal = fill(client)
-    assert refusal.status_code == 503
-    assert int(refusal.headers["retry-after"]) > 0
-    assert accepted
-    assert client.get("/health").status_code == 503
-    assert overview(client)["metrics"]["totalExecutions"] == len(accepted)
-    remount = ["mount", "-o", "remount,size=32m", str(small_disk)]
-    subprocess.run(remount, check=True)
-    recovers(client, process, accepted)
 
 
 def test_a_file_that_may_not_grow(make_process: MakeProcess) -> None:
