@@ -18,6 +18,8 @@ from event_server.app import create_app
 from event_server.config import Config
 from starlette.testclient import TestClient
 
+pytest.register_assert_rewrite("posters")
+
 TOKEN = "a-token-of-the-class1-jupyter-host"
 PASSWORD = "correct horse ひらがな"
 WRITER = {"Authorization": f"Bearer {TOKEN}"}
