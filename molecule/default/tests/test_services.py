@@ -36,8 +36,13 @@ def test_only_the_proxy_and_ssh_listen_to_the_network(host: Host) -> None:
 
 
 def test_secrets_are_for_their_service_alone(server: Server, host: Host) -> None:
-    for path in ("/etc/event-server/writers", "/etc/event-server/instructors", "/etc/jupyterlab/event-server-token"):
-        assert (host.file(path).user, host.file(path).mode) == ("root", 0o600)
+    for path, group, mode in (
+        ("/etc/event-server/writers", "event-server", 0o640),
+        ("/etc/event-server/instructors", "root", 0o600),
+        ("/etc/jupyterlab/event-server-token", "jupyter", 0o640),
+    ):
+        file = host.file(path)
+        assert (file.user, file.group, file.mode) == ("root", group, mode)
     visible = host.check_output("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; journalctl --no-pager")
     for secret in (server.token, server.password, server.instructor[1]):
         assert secret not in visible
