@@ -89,6 +89,10 @@ bench-overview: tools ## Time the instructor's overview beside a computation fro
 bench-ingest: tools ## Time how events are taken, beside the usual way and raw SQLite
 	python benchmarks/ingest.py
 
+.PHONY: bench-memory
+bench-memory: tools ## Watch the event server's memory over a million events
+	python benchmarks/memory.py
+
 .PHONY: root
 root:
 	@[ "$$(id -u)" -eq 0 ] || { echo "make: sandbox hosts need root on this machine, and this is $$(id -un)" >&2; exit 1; }

@@ -134,9 +134,14 @@ class Server:
             found = re.search(r"(?m)^event_server_commit_duration_seconds_count (\S+)$", response.read().decode())
         return float(found[1]) if found else 0.0
 
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Returns the CPU time that it has taken so far."""
-        times = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        times = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
     def check(self) -> None:

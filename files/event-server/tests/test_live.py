@@ -121,6 +121,22 @@ def test_what_is_answered_is_in_the_overview(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_events_do_not_pile_up(tmp_path: Path) -> None:
+    requests = [batch(random.Random(5), 100) for _ in range(10)]
+
+    async def scenario() -> None:
+        async with Server(tmp_path) as server:
+            await server.live.overview("1h")
+            most = 0
+            for number in range(100):
+                server.live._take(number, requests)
+                await asyncio.sleep(0)
+                most = max(most, sum(map(len, server.live._pending)))
+            assert most < 10_000
+
+    run(scenario())
+
+
 def test_what_someone_else_changes_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_LOOK_SECONDS", 0.01)
 

@@ -128,7 +128,8 @@ class Live:
 
     def _drain_slice(self) -> None:
         self._drain_is_due = False
-        self._drain(_SLICE)
+        # A share of them all: they are held in memory, and must not come in faster for long than they are taken.
+        self._drain(max(_SLICE, sum(map(len, self._pending)) // 4))
         if self._pending:
             self._drain_soon()
 
