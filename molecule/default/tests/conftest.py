@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import subprocess
 import time
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from testinfra.host import Host
+from xdist.scheduler import LoadScopeScheduling
 
 PROJECT = Path(__file__).parents[3]
 CREDENTIALS = PROJECT / "credentials" / "molecule"
@@ -92,6 +94,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+class ByHost(LoadScopeScheduling):  # type: ignore[misc]
+    """Hosts side by side; the checks of one host one after another, and so those that need the controller alone."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        found = re.search(r"\[(ssh://[^]-]+)", nodeid)
+        return found[1] if found else "controller"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByHost:
+    """Hand the checks out by host."""
+    return ByHost(config, log)
 
 
 @pytest.hookimpl(hookwrapper=True)
