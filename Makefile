@@ -9,8 +9,9 @@ export ANSIBLE_FORCE_COLOR ?= $(if $(MAKE_TERMOUT),1,0)
 INVENTORY ?= inventories/sandbox
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
 
-# Debian packages of the controller, and the ones that only tests need.
-PACKAGES := ca-certificates debian-archive-keyring e2fsprogs git iproute2 mmdebstrap nftables openssh-client python3-venv systemd-container
+# Debian packages of the controller, and what throw-away hosts and tests need besides.
+PACKAGES := ca-certificates git openssh-client python3-venv
+SANDBOX_PACKAGES := debian-archive-keyring e2fsprogs iproute2 mmdebstrap nftables systemd-container
 TEST_PACKAGES := chromium libnss3-tools
 
 FRONT_ENDS := files/extension files/event-server/dashboard
@@ -20,12 +21,12 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: up
-up: root build ## Create a throw-away host on this machine and deploy to it
+up: root build sandbox-packages ## Create a throw-away host on this machine and deploy to it
 	ansible-playbook -i inventories/sandbox playbooks/sandbox.yml
 	ansible-playbook -i inventories/sandbox site.yml
 
 .PHONY: down
-down: root tools ## Remove the throw-away host and every trace of it
+down: root tools sandbox-packages ## Remove the throw-away host and every trace of it
 	ansible-playbook -i inventories/sandbox playbooks/sandbox.yml -e sandbox_host_state=absent
 
 .PHONY: deploy
@@ -66,7 +67,7 @@ integration: test-packages ## The extension on the oldest and the newest Jupyter
 	pytest tests/integration
 
 .PHONY: molecule
-molecule: root test-packages ## Molecule scenarios, on hosts made for them
+molecule: root test-packages sandbox-packages ## Molecule scenarios, on hosts made for them
 	molecule test --all --no-command-borders
 
 .PHONY: test-faults
@@ -74,7 +75,7 @@ test-faults: tools ## 500 kills of the event server under load, and a full disk 
 	cd files/event-server && pytest tests/test_faults.py --kills=500 --fault-seconds=20 -rP
 
 .PHONY: bench-deploy
-bench-deploy: root build ## Time a deploy beside a hand-written script's
+bench-deploy: root build sandbox-packages ## Time a deploy beside a hand-written script's
 	python benchmarks/deploy.py
 
 .PHONY: bench-cell
@@ -119,6 +120,10 @@ endef
 .PHONY: packages
 packages:
 	$(call install_packages,$(PACKAGES))
+
+.PHONY: sandbox-packages
+sandbox-packages:
+	$(call install_packages,$(SANDBOX_PACKAGES))
 
 .PHONY: test-packages
 test-packages: build

@@ -90,6 +90,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items
         if isinstance(item, pytest.Function)
         and (hosts := getattr(item.module, "testinfra_hosts", None))
+        and "host" in item.fixturenames
         and item.callspec.id not in hosts
     ]
     config.hook.pytest_deselected(items=left_out)
@@ -158,14 +159,18 @@ def event(email: str, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
+def environment() -> dict[str, str]:
+    """The environment of a playbook: Molecule's own settings, such as its inventory, are not for it."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
+    return own | {"ANSIBLE_NOCOLOR": "1"}
+
+
 def ansible_playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a playbook of the project on the scenario's hosts."""
-    # Molecule's own settings, such as its inventory, are not for this run.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
     return subprocess.run(
         ["ansible-playbook", "--inventory", "inventories/molecule", *arguments],
         cwd=PROJECT,
-        env=environment | {"ANSIBLE_NOCOLOR": "1"},
+        env=environment(),
         check=False,
         capture_output=True,
         text=True,
