@@ -33,6 +33,14 @@ down: root tools sandbox-packages ## Remove the throw-away host and every trace 
 deploy: build ## Deploy to INVENTORY=inventories/single, or another
 	$(PLAYBOOK) site.yml
 
+.PHONY: rollback
+rollback: tools ## Return INVENTORY to the last good release, or to RELEASE=...
+	$(PLAYBOOK) playbooks/rollback.yml -e release=$(RELEASE)
+
+.PHONY: status
+status: tools ## Show what INVENTORY runs, how it is, and how it came to that
+	$(PLAYBOOK) playbooks/status.yml
+
 .PHONY: build
 build: tools ## Build the release bundle
 	$(PLAYBOOK) playbooks/build.yml
@@ -49,6 +57,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	mypy tests/integration
 	mypy molecule/default/tests benchmarks
 	mypy --package quality_gates
+	mypy --package cell_monitor_release
 	mypy files/event-server/src
 	mypy files/extension/cell_monitor
 	yamllint --strict .

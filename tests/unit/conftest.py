@@ -1,5 +1,23 @@
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-# Used from the role, without an installation.
-sys.path.insert(0, str(Path(__file__).parents[2] / "roles/quality_gates/files"))
+import pytest
+
+# Used from the roles, without an installation.
+for role in ("quality_gates", "release"):
+    sys.path.insert(0, str(Path(__file__).parents[2] / "roles" / role / "files"))
+
+from release_host import Host, use  # noqa: E402
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """A host that runs release A with the configuration ``a`` as its first generation; B is installed."""
+    host = Host(tmp_path)
+    use(host, monkeypatch)
+    host.install("A")
+    host.deploy("A", "a")
+    host.install("B")
+    yield host
+    host.close()
