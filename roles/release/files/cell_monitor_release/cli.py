@@ -1,6 +1,7 @@
 """The command line: for the playbooks, and for who is logged in on the host."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(state: State, options: argparse.Namespace) -> Json:
     command: _Command = options.command
-    with state.locked():
+    # Who only looks need not wait for who changes something.
+    with contextlib.nullcontext() if command in (_status, _list, _drift, _verify) else state.locked():
         return command(state, options)
 
 
@@ -88,12 +90,8 @@ def _switch(state: State, options: argparse.Namespace) -> Json:
     if options.check:
         part = next(part for part in _parts(json.load(sys.stdin)) if part.name == options.part)
         return {"changed": switch.need(part) is not switch.Need.NOTHING}
-    wanted, base = deploy.turn(state, options.part)
-    return {
-        "changed": wanted is not switch.Need.NOTHING,
-        "need": wanted.name.lower(),
-        "base": base.label if base else "",
-    }
+    wanted = deploy.turn(state, options.part)
+    return {"changed": wanted is not switch.Need.NOTHING, "needed": wanted.name.lower()}
 
 
 def _commit(state: State, options: argparse.Namespace) -> Json:
