@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from quality_gates.project import Project
 from quality_gates.results import Measured, MeasurementError
@@ -11,35 +12,49 @@ TIMEOUT_SECONDS = 300
 
 
 def eslint_violations(project: Project) -> Measured:
-    """How many errors and warnings eslint has."""
+    """How many errors and warnings eslint has, in the extension and in the instructor's screen."""
 
     def measure() -> Measured:
-        command = ["jlpm", "eslint:check", "--format", "json"]
-        ended = project.run("eslint", command, project.extension, timeout=TIMEOUT_SECONDS)
-        try:
-            files = json.loads(ended.stdout)
-        except ValueError:
-            raise MeasurementError(f"eslint broke off; see {project.log('eslint')}") from None
-        found = [
-            f"{Path(file['filePath']).relative_to(project.extension)}:{violation.get('line', 1)} "
-            f"{violation['ruleId'] or violation['message']}"
-            for file in files
-            for violation in file["messages"]
-        ]
-        return Measured(len(found), found[0] if found else f"{len(files)} files")
+        files, found = 0, []
+        for name, folder in project.typescript.items():
+            for file in _eslint(project, f"eslint-{name}", folder):
+                files += 1
+                found += [
+                    f"{Path(file['filePath']).relative_to(folder)}:{violation.get('line', 1)} "
+                    f"{violation['ruleId'] or violation['message']}"
+                    for violation in file["messages"]
+                ]
+        return Measured(len(found), found[0] if found else f"{files} files")
 
-    return project.remembered("eslint", [project.extension], measure)
+    return project.remembered("eslint", [*project.typescript.values()], measure)
 
 
 def typescript_errors(project: Project) -> Measured:
     """How many errors the compiler has, in the sources and in their tests."""
 
     def measure() -> Measured:
-        command = ["jlpm", "types:check", "--pretty", "false"]
-        ended = project.run("typescript", command, project.extension, timeout=TIMEOUT_SECONDS)
-        errors = re.findall(r".*error TS\d+: .*", ended.stdout)
-        if ended.returncode and not errors:
-            raise MeasurementError(f"the TypeScript compiler broke off; see {project.log('typescript')}")
+        errors = [
+            error
+            for name, folder in project.typescript.items()
+            for error in _compile(project, f"typescript-{name}", folder)
+        ]
         return Measured(len(errors), errors[0] if errors else "sources and tests")
 
-    return project.remembered("typescript", [project.extension], measure)
+    return project.remembered("typescript", [*project.typescript.values()], measure)
+
+
+def _eslint(project: Project, log: str, folder: Path) -> list[dict[str, Any]]:
+    ended = project.run(log, ["jlpm", "eslint:check", "--format", "json"], folder, timeout=TIMEOUT_SECONDS)
+    try:
+        files: list[dict[str, Any]] = json.loads(ended.stdout)
+    except ValueError:
+        raise MeasurementError(f"eslint broke off; see {project.log(log)}") from None
+    return files
+
+
+def _compile(project: Project, log: str, folder: Path) -> list[str]:
+    ended = project.run(log, ["jlpm", "types:check", "--pretty", "false"], folder, timeout=TIMEOUT_SECONDS)
+    errors = re.findall(r".*error TS\d+: .*", ended.stdout)
+    if ended.returncode and not errors:
+        raise MeasurementError(f"the TypeScript compiler broke off; see {project.log(log)}")
+    return errors

@@ -36,6 +36,11 @@ class Project:
         return self.root / "files/event-server"
 
     @property
+    def typescript(self) -> dict[str, Path]:
+        """The folders of the TypeScript packages, by the name of their logs."""
+        return {"extension": self.extension, "dashboard": self.event_server / "dashboard"}
+
+    @property
     def results(self) -> Path:
         """The folder of results and of the commands' output."""
         return self.root / "build/gates"
