@@ -93,7 +93,8 @@ def _complete(state: State, base: Generation, parts: Iterable[Part]) -> Generati
 def announce(generation: Generation) -> None:
     """Makes the links ``next``, by which roles check their files with the release that is to read them."""
     for part in generation.parts:
-        if part.folder and part.folder.is_dir():
+        if part.folder:
+            part.folder.mkdir(parents=True, exist_ok=True)
             files.point(part.folder / "next", part.release)
 
 
