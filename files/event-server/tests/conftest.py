@@ -2,20 +2,25 @@ import base64
 import hashlib
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import httpx
+import postgres
 import pytest
 from argon2 import PasswordHasher
 from event_server.app import create_app
 from event_server.config import Config
+from event_server.store import Store
+from event_server.stores import make_store
 from starlette.testclient import TestClient
 
 pytest.register_assert_rewrite("posters")
@@ -66,19 +71,64 @@ def event(event_type: str = "cell_executed", *, ago: float = 0, **fields: Any) -
     return common | fields
 
 
-@pytest.fixture
-def secrets(tmp_path: Path) -> dict[str, Path]:
-    writers, instructors = tmp_path / "writers", tmp_path / "instructors"
+def write_secrets(folder: Path) -> dict[str, Path]:
+    writers, instructors = folder / "writers", folder / "instructors"
     writers.write_text(f"class1:{hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
     instructors.write_text(f"teacher:{PASSWORD_HASH}\n")
     return {"writers_file": writers, "instructors_file": instructors}
 
 
 @pytest.fixture
-def make_config(tmp_path: Path, secrets: dict[str, Path]) -> Callable[..., Config]:
+def secrets(tmp_path: Path) -> dict[str, Path]:
+    return write_secrets(tmp_path)
+
+
+class Stored(NamedTuple):
+    """A database of a test's own, as the configuration names it, and what it holds."""
+
+    keys: dict[str, str]
+
+    @property
+    def path(self) -> Path:
+        return Path(self.keys["database_path"])
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        if "database_url" in self.keys:
+            return postgres.rows(self.keys["database_url"], query)
+        with closing(sqlite3.connect(self.keys["database_path"], isolation_level=None)) as connection:
+            return connection.execute(query).fetchall()
+
+    def config(self, path: Path) -> Path:
+        path.write_text("".join(f'{key} = "{value}"\n' for key, value in self.keys.items()))
+        return path
+
+    def store(self) -> Store:
+        return make_store(Config.model_validate(self.keys))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgres.Postgres]:
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Stored:
+    """What the server of a test writes to: SQLite, unless the test is marked with ``on_both``."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return Stored({"database_path": str(tmp_path / "events.sqlite3")})
+    return Stored({"database_url": request.getfixturevalue("postgresql").create()})
+
+
+on_both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+def make_config(database: Stored, secrets: dict[str, Path]) -> Callable[..., Config]:
     def make(**keys: Any) -> Config:
-        defaults: dict[str, Any] = {"database_path": tmp_path / "events.sqlite3", "limits": {"min_free_bytes": 0}}
-        return Config.model_validate(defaults | secrets | keys)
+        defaults: dict[str, Any] = {} if "database_path" in keys else {**database.keys}
+        return Config.model_validate(defaults | {"limits": {"min_free_bytes": 0}} | secrets | keys)
 
     return make
 
@@ -103,11 +153,9 @@ def client(make_client: Callable[..., TestClient]) -> TestClient:
 
 
 @pytest.fixture
-def config_file(tmp_path: Path) -> Path:
+def config_file(database: Stored, tmp_path: Path) -> Path:
     """The configuration of the server that ``client`` talks to."""
-    path = tmp_path / "config.toml"
-    path.write_text(f'database_path = "{tmp_path}/events.sqlite3"\n')
-    return path
+    return database.config(tmp_path / "config.toml")
 
 
 def post(client: TestClient | httpx.Client, *events: Any, **headers: str) -> httpx.Response:
@@ -123,16 +171,17 @@ def overview(client: TestClient | httpx.Client, time_range: str = "1h") -> Any:
 class Process:
     """The server as its users meet it: a process on a port."""
 
-    def __init__(self, folder: Path, secrets: dict[str, Path], database: Path, **keys: str) -> None:
+    def __init__(self, folder: Path, secrets: dict[str, Path], database: Stored, **keys: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.database = database
+        folder.mkdir(exist_ok=True)
         self.log = folder / "log"
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = folder / "config.toml"
-        values = {"port": str(self.port), "database_path": f'"{database}"'}
-        values |= {key: f'"{path}"' for key, path in secrets.items()} | keys
+        values = {"port": str(self.port)}
+        values |= {key: f'"{value}"' for key, value in (database.keys | secrets).items()} | keys
         self.config.write_text("".join(f"{key} = {value}\n" for key, value in values.items()))
 
     def launch(self, **environment: str) -> None:
@@ -168,11 +217,12 @@ class Process:
 
 
 @pytest.fixture
-def make_process(tmp_path: Path, secrets: dict[str, Path]) -> Iterator[Callable[..., Process]]:
-    processes = []
+def make_process(tmp_path: Path, secrets: dict[str, Path], database: Stored) -> Iterator[Callable[..., Process]]:
+    processes: list[Process] = []
 
-    def make(database: Path | None = None, **keys: str) -> Process:
-        processes.append(Process(tmp_path, secrets, database or tmp_path / "events.sqlite3", **keys))
+    def make(path: Path | None = None, **keys: str) -> Process:
+        stored = Stored({"database_path": str(path)}) if path else database
+        processes.append(Process(tmp_path / f"process{len(processes)}", secrets, stored, **keys))
         return processes[-1]
 
     yield make

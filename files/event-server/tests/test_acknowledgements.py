@@ -9,15 +9,16 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from conftest import READER, Process, event, overview, post
+from conftest import READER, Process, Stored, event, on_both, overview, post
 from event_server.app import create_app
 from event_server.store import Acknowledgement, StoreUnavailableError
-from event_server.store.sqlite import SqliteStore
 from starlette.testclient import TestClient
 
 TARO = "taro@example.jp"
 OTHER_SESSION = "22222222-2222-4222-8222-222222222222"
 SESSION = event()["sessionId"]
+
+pytestmark = on_both
 
 
 def url(verb: str, email: str = TARO) -> str:
@@ -210,24 +211,20 @@ def test_a_get_acknowledges_nothing(client: TestClient) -> None:
     assert student(client)["isRequestingHelp"]
 
 
-class FailingStore(SqliteStore):
-    fails = False
-
-    def append(self, batches: Any, acknowledgements: Any = ()) -> Any:
-        if self.fails:
-            raise StoreUnavailableError("database or disk is full")
-        return super().append(batches, acknowledgements)
-
-
 @pytest.mark.parametrize("verb", ["dismiss-help", "resolve-error"])
-def test_what_cannot_be_stored_is_not_done(make_client: Callable[..., TestClient], tmp_path: Path, verb: str) -> None:
-    store = FailingStore(tmp_path / "events.sqlite3")
+def test_what_cannot_be_stored_is_not_done(
+    make_client: Callable[..., TestClient], database: Stored, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise StoreUnavailableError("database or disk is full")
+
+    store = database.store()
     client = make_client(store=store)
     post(client, event("help", ago=20), *failures(9, 8, 7))
-    store.fails = True
-    answer = acknowledge(client, verb)
+    with monkeypatch.context() as full:
+        full.setattr(store, "append", fail)
+        answer = acknowledge(client, verb)
     assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
-    store.fails = False
     assert told(post(client, event("help"))) == []
     seen = student(client)
     assert (seen["isRequestingHelp"], seen["hasSignificantError"]) == (True, True)
@@ -239,29 +236,31 @@ def test_a_store_that_cannot_be_read(make_client: Callable[..., TestClient], tmp
         assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
 
 
-def test_a_store_that_comes_back_after_the_start(make_config: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_store_that_comes_back_after_the_start(
+    make_config: Callable[..., Any], database: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was dismissed is learned as soon as the store can be read."""
     with TestClient(create_app(make_config()), client=("127.0.0.1", 1)) as client:
         post(client, event("help", ago=20))
         acknowledge(client)
 
-    class AwayAtFirst(SqliteStore):
-        readings = 0
+    store = database.store()
+    help_signals = store.help_signals
+    mounted = threading.Event()
 
-        def help_signals(self, since: int) -> Any:
-            self.readings += 1
-            if self.readings == 1:
-                raise StoreUnavailableError("not mounted")
-            return super().help_signals(since)
+    def away_at_first(since: int) -> Any:
+        if not mounted.is_set():
+            raise StoreUnavailableError("not mounted")
+        return help_signals(since)
 
-    store = AwayAtFirst(tmp_path / "events.sqlite3")
+    monkeypatch.setattr(store, "help_signals", away_at_first)
     with TestClient(create_app(make_config(), store), client=("127.0.0.1", 1)) as client:
         assert told(post(client, event("help", ago=12))) == []
+        mounted.set()
         deadline = time.monotonic() + 10
         while not told(post(client, event("help", ago=5))):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert store.readings == 2
 
 
 def test_heartbeats_while_it_is_dismissed(client: TestClient) -> None:
@@ -318,13 +317,12 @@ def test_any_address_and_a_kill(make_process: Callable[..., Process]) -> None:
         assert told(post(client, *beats)) == [f"s{number}" for number in range(len(ADDRESSES))]
 
 
-def test_who_acknowledged_is_kept(client: TestClient, tmp_path: Path) -> None:
+def test_who_acknowledged_is_kept(client: TestClient, database: Stored) -> None:
     post(client, event())
     acknowledge(client)
-    with closing(SqliteStore(tmp_path / "events.sqlite3")._reader()) as reader:
-        (row,) = reader.execute(
-            "SELECT kind, acknowledged_at, covers_until, email_address, instructor FROM acknowledgements"
-        )
+    (row,) = database.rows(
+        "SELECT kind, acknowledged_at, covers_until, email_address, instructor FROM acknowledgements"
+    )
     kept = Acknowledgement(*row)
     assert (kept.kind, kept.email_address, kept.instructor) == ("help", TARO, "teacher")
     assert kept.covers_until == kept.acknowledged_at

@@ -2,18 +2,17 @@
 
 import os
 import random
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
-from conftest import SRC, Process, overview
+from conftest import SRC, Process, on_both, on_postgresql, overview
 from posters import Load, load, wait_until
+from postgres import Postgres
 
 MakeProcess = Callable[..., Process]
 
@@ -33,8 +32,7 @@ def fault_seconds(request: pytest.FixtureRequest) -> float:
 
 def stored(process: Process) -> list[tuple[str, str, int]]:
     """Returns the id, the JSON and the time of arrival of each event, in the order of their arrival."""
-    with closing(sqlite3.connect(process.database)) as connection:
-        return connection.execute("SELECT event_id, body, received_at FROM events ORDER BY id").fetchall()
+    return process.database.rows("SELECT event_id, body, received_at FROM events ORDER BY id")
 
 
 def command(process: Process, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -56,6 +54,7 @@ def compare(process: Process, clients: Load) -> None:
     assert "exception" not in process.log.read_text()
 
 
+@on_both
 def test_kills(make_process: MakeProcess, chance: random.Random, request: pytest.FixtureRequest) -> None:
     process = make_process(log_level='"warning"').start()
     with load(process.port, chance) as clients:
@@ -115,6 +114,33 @@ def test_a_full_disk(make_process: MakeProcess, small_disk: Path, chance: random
     compare(process, clients)
 
 
+@on_postgresql
+def test_a_database_that_is_away(
+    make_process: MakeProcess, postgresql: Postgres, chance: random.Random, fault_seconds: float
+) -> None:
+    process = make_process().start()
+    with load(process.port, chance) as clients, httpx.Client(base_url=process.url, timeout=30) as client:
+        clients.wait_for(202)
+        postgresql.stop()
+        try:
+            clients.wait_for(503)
+            until = time.monotonic() + fault_seconds
+            while time.monotonic() < until:
+                assert client.get("/health").status_code == 503
+                # What is known is shown.
+                assert overview(client)["metrics"]["totalExecutions"]
+                time.sleep(0.2)
+        finally:
+            postgresql.start()
+        clients.wait_for(202, seconds=10)
+        wait_until(lambda: client.get("/health").status_code == 200, "health", 10)
+        wait_until(
+            lambda: overview(client)["metrics"]["totalExecutions"] >= len(clients.accepted), "complete overview", 20
+        )
+    compare(process, clients)
+
+
+@on_both
 @pytest.mark.parametrize(("before", "after"), [(0, -3600), (3600, 0)], ids=["right", "fast"])
 def test_a_clock_that_is_put_back(
     make_process: MakeProcess, tmp_path: Path, chance: random.Random, before: int, after: int

@@ -184,3 +184,12 @@ def test_a_restart_changes_nothing(taken: list[tuple[str, int, str]], dismissed_
     )
     assert whole.take(after) == again.take(after)
     assert whole.dismissed() == again.dismissed()
+
+
+def test_who_is_erased_is_forgotten() -> None:
+    desk = HelpDesk(30_000)
+    for email in ("taro", "hanako"):
+        desk.load([HelpSignal(email, "s", 1000, False)], {email: 2000})
+    desk.forget({"hanako"}.__contains__)
+    assert desk.dismissed() == {("hanako", "s")}
+    assert "taro" not in repr((desk._sessions, desk._dismissed_at))

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import event, post
+from conftest import event, on_both, post
 from event_server.cli import main
-from event_server.store.upkeep import Upkeep
+from event_server.config import load_config
+from event_server.stores import open_upkeep
 from starlette.testclient import TestClient
 
 TARO = "taro@example.jp"
@@ -29,23 +30,25 @@ def run(config_file: Path, capsys: pytest.CaptureFixture[str]) -> Import:
     return run
 
 
+@on_both
 def test_what_was_exported_and_erased_comes_back(
     client: TestClient, config_file: Path, tmp_path: Path, run: Import
 ) -> None:
     config = ["--config", str(config_file), "--email", TARO]
     post(client, *[event(ago=number, code=f"x = '{number} ひ'") for number in range(200)])
-    with Upkeep(tmp_path / "events.sqlite3") as store:
+    with open_upkeep(load_config(config_file)) as store:
         before = list(store.events(TARO))
     output = tmp_path / "taro.jsonl"
     assert main(["export", *config, "--output", str(output)]) == 0
     assert run(output) == {"stored": 0, "duplicates": len(before), "invalid": 0, "invalidLines": []}
     assert main(["erase", "--yes", *config]) == 0
     assert run(output) == {"stored": len(before), "duplicates": 0, "invalid": 0, "invalidLines": []}
-    with Upkeep(tmp_path / "events.sqlite3") as store:
+    with open_upkeep(load_config(config_file)) as store:
         assert list(store.events(TARO)) == before
     assert len(before) == 200
 
 
+@on_both
 def test_events_of_clients_are_taken_and_others_named(
     client: TestClient, config_file: Path, run: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +64,7 @@ def test_events_of_clients_are_taken_and_others_named(
     assert (result["stored"], result["duplicates"], result["invalid"]) == (2, 0, 6)
     assert [problem["line"] for problem in result["invalidLines"]] == [3, 4, 5, 7, 8, 9]
     assert "emailAddress" in result["invalidLines"][2]["reason"]
-    with Upkeep(config_file.parent / "events.sqlite3") as store:
+    with open_upkeep(load_config(config_file)) as store:
         assert store.count(TARO) == 2
         assert store.statistics().last is not None
         assert store.statistics().last < 32_000_000_000_000
@@ -80,6 +83,7 @@ def test_many_problems_are_not_all_shown(
     assert printed.err.endswith("Line 20: it is not JSON.\nAnd 2 lines more.\n")
 
 
+@on_both
 def test_more_than_one_transaction(client: TestClient, tmp_path: Path, run: Import) -> None:
     assert client
     file = tmp_path / "x.jsonl"

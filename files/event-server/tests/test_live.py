@@ -138,7 +138,7 @@ def test_events_do_not_pile_up(tmp_path: Path) -> None:
 
 
 def test_what_someone_else_changes_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(SqliteStore, "look_seconds", 0.01)
 
     async def scenario() -> None:
         async with Server(tmp_path) as server:
@@ -154,7 +154,7 @@ def test_what_someone_else_changes_is_noticed(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_failure_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(SqliteStore, "look_seconds", 0.01)
     take = class_state.ClassState.take
     failures = iter([RuntimeError("a mistake")])
 
@@ -219,7 +219,7 @@ def test_a_store_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_it_forgets_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(SqliteStore, "look_seconds", 0.001)
     monkeypatch.setattr(live, "_FORGET_SECONDS", 0.0)
 
     async def scenario() -> None:

@@ -3,7 +3,6 @@ import json
 import random
 import resource
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -12,14 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import PASSWORD, READER, TOKEN, WRITER, Process, event, post
+from conftest import PASSWORD, READER, TOKEN, WRITER, Process, Stored, event, on_both, post
 
 MakeProcess = Callable[..., Process]
 
 
-def stored_ids(database: Path) -> list[str]:
-    with closing(sqlite3.connect(database)) as connection:
-        return [event_id for (event_id,) in connection.execute("SELECT event_id FROM events")]
+def stored_ids(database: Stored) -> list[str]:
+    return [event_id for (event_id,) in database.rows("SELECT event_id FROM events")]
 
 
 class Load(threading.Thread):
@@ -94,7 +92,7 @@ def test_an_end_that_is_asked_for_answers_what_was_begun(make_process: MakeProce
     accepted = {event_id for load in loads for event_id in load.accepted}
     assert accepted
     assert accepted == set(stored_ids(process.database))
-    assert not process.database.with_name(process.database.name + "-wal").exists()
+    assert not list(process.database.path.parent.glob("*-wal"))
 
 
 def test_the_service_manager_hears_when_it_answers(make_process: MakeProcess, tmp_path: Path) -> None:
@@ -108,6 +106,7 @@ def test_the_service_manager_hears_when_it_answers(make_process: MakeProcess, tm
         assert channel.recv(100) == b"STOPPING=1"
 
 
+@on_both
 def test_the_log_is_json_and_holds_nobodys_data(make_process: MakeProcess) -> None:
     process = make_process().start()
     with httpx.Client(base_url=process.url) as client:

@@ -4,19 +4,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import Stored, on_both
 from event_server.events import StoredEvent
 from event_server.store import (
     Acknowledgement,
     Activity,
     AppendResult,
     HelpSignal,
-    SchemaError,
+    Store,
     StoreUnavailableError,
-    schema,
     sqlite,
 )
-from event_server.store.insert import insert
-from event_server.store.schema import _STEPS, SCHEMA_VERSION
 from event_server.store.sqlite import SqliteStore
 
 
@@ -28,20 +26,30 @@ def row(event_id: str, occurred_at: int = 1000) -> StoredEvent:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(database: Stored) -> Iterator[Store]:
+    store = database.store()
+    store.open()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(tmp_path / "events 1#.sqlite3")
     store.open()
     yield store
     store.close()
 
 
-def test_each_request_has_its_result(store: SqliteStore) -> None:
+@on_both
+def test_each_request_has_its_result(store: Store) -> None:
     results = store.append([[row("a"), row("b")], [row("b"), row("c")], [row("d"), row("d")]])
     assert results == [AppendResult(2, 0), AppendResult(1, 1, frozenset({0})), AppendResult(1, 1, frozenset({1}))]
     assert store.append([[row("a")]]) == [AppendResult(0, 1, frozenset({0}))]
 
 
-def test_activity_is_in_order(store: SqliteStore) -> None:
+@on_both
+def test_activity_is_in_order(store: Store) -> None:
     store.append([[row("late", 3000), row("early", 1000), row("middle", 2000)]])
     activities = list(store.activity(2000))
     assert [activity.occurred_at for activity in activities] == [2000, 3000]
@@ -51,7 +59,8 @@ def test_activity_is_in_order(store: SqliteStore) -> None:
     assert activities[0] == expected
 
 
-def test_activity_of_one_student(store: SqliteStore) -> None:
+@on_both
+def test_activity_of_one_student(store: Store) -> None:
     other = row("other", 1500)._replace(email_address="hanako@example.jp")
     store.append([[row("a", 1000), other, row("b", 2000)]])
     assert [activity.occurred_at for activity in store.activity(0, "taro@example.jp")] == [1000, 2000]
@@ -60,7 +69,8 @@ def test_activity_of_one_student(store: SqliteStore) -> None:
     assert not store.knows("nobody@example.jp", 0)
 
 
-def test_executions_begin_with_the_latest(store: SqliteStore) -> None:
+@on_both
+def test_executions_begin_with_the_latest(store: Store) -> None:
     rows = [row(str(at), at)._replace(body=f"[{at}]") for at in (3000, 1000, 4000, 2000)]
     store.append([[*rows, row("help", 5000)._replace(event_type="help")]])
     assert store.executions("taro@example.jp", 2000, 2) == ["[4000]", "[3000]"]
@@ -68,7 +78,8 @@ def test_executions_begin_with_the_latest(store: SqliteStore) -> None:
     assert store.executions("hanako@example.jp", 0, 9) == []
 
 
-def test_history_is_what_was_there(store: SqliteStore) -> None:
+@on_both
+def test_history_is_what_was_there(store: Store) -> None:
     store.append([[row("b", 3000), row("a", 2000), row("too early", 1000)]])
     history = store.history(2000)
     store.append([[row("c", 2500)]])
@@ -80,27 +91,28 @@ def test_history_of_a_store_that_is_away(tmp_path: Path) -> None:
         SqliteStore(tmp_path / "later" / "events.sqlite3").history(0)
 
 
-def test_what_another_process_writes_is_noticed(store: SqliteStore) -> None:
-    assert store.changed_elsewhere()
-    store.append([[row("a")]])
-    store.check()
-    assert not store.changed_elsewhere()
-    with closing(sqlite3.connect(store._path, isolation_level=None)) as other:
+def test_what_another_process_writes_is_noticed(sqlite_store: SqliteStore) -> None:
+    assert sqlite_store.news().is_stale
+    sqlite_store.append([[row("a")]])
+    sqlite_store.check()
+    assert not sqlite_store.news().is_stale
+    with closing(sqlite3.connect(sqlite_store._path, isolation_level=None)) as other:
         other.execute("DELETE FROM events")
-        assert store.changed_elsewhere()
-        assert not store.changed_elsewhere()
+        assert sqlite_store.news().is_stale
+        assert not sqlite_store.news().is_stale
 
 
-def test_usage(store: SqliteStore, tmp_path: Path) -> None:
-    store.append([[row("a")]])
-    size, free = store.usage()
+def test_usage(sqlite_store: SqliteStore, tmp_path: Path) -> None:
+    sqlite_store.append([[row("a")]])
+    size, free = sqlite_store.usage()
     assert size
     assert free
     assert size >= 4096
     assert SqliteStore(tmp_path / "later" / "events.sqlite3").usage() == (None, None)
 
 
-def test_help_signals(store: SqliteStore) -> None:
+@on_both
+def test_help_signals(store: Store) -> None:
     rows = [row("b", 2000)._replace(event_type="help_stop"), row("a", 1000)._replace(event_type="help"), row("c", 3000)]
     store.append([rows])
     assert list(store.help_signals(0)) == [
@@ -110,7 +122,8 @@ def test_help_signals(store: SqliteStore) -> None:
     assert len(list(store.help_signals(1001))) == 1
 
 
-def test_the_latest_acknowledgement_of_a_student(store: SqliteStore) -> None:
+@on_both
+def test_the_latest_acknowledgement_of_a_student(store: Store) -> None:
     made = [
         Acknowledgement("help", 3000, 2900, "taro@example.jp", "teacher"),
         Acknowledgement("help", 2000, 1900, "taro@example.jp", "teacher"),
@@ -123,16 +136,17 @@ def test_the_latest_acknowledgement_of_a_student(store: SqliteStore) -> None:
     assert store.acknowledged("error", 0) == {"taro@example.jp": 4000}
 
 
-def test_a_student_is_found_without_reading_the_others_events(store: SqliteStore) -> None:
+def test_a_student_is_found_without_reading_the_others_events(sqlite_store: SqliteStore) -> None:
     queries = (sqlite._KNOWS, sqlite._EXECUTIONS, sqlite._HELP_SIGNALS, sqlite._ACTIVITY_OF_ONE)
     for query in queries:
         parameters = {"since": 0, "email": "x"} if ":since" in query else (0, "x", 50)[: query.count("?")]
-        plan = " ".join(str(line[3]) for line in store._read("EXPLAIN QUERY PLAN " + query, parameters))
+        plan = " ".join(str(line[3]) for line in sqlite_store._read("EXPLAIN QUERY PLAN " + query, parameters))
         assert "events_by_time (occurred_at>?" in plan, plan
-    assert "USING COVERING INDEX" in next(store._read("EXPLAIN QUERY PLAN " + sqlite._KNOWS, (0, "x")))[3]
+    assert "USING COVERING INDEX" in next(sqlite_store._read("EXPLAIN QUERY PLAN " + sqlite._KNOWS, (0, "x")))[3]
 
 
-def test_a_transaction_is_whole(store: SqliteStore) -> None:
+@on_both
+def test_a_transaction_is_whole(store: Store) -> None:
     broken = row("c")._replace(email_address=None)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailableError):
         store.append([[row("a")], [row("b"), broken]])
@@ -140,13 +154,14 @@ def test_a_transaction_is_whole(store: SqliteStore) -> None:
     assert store.append([[row("a")]]) == [AppendResult(1, 0)]
 
 
-def test_it_is_durable_at_every_commit(store: SqliteStore) -> None:
-    connection = store._writer()
+def test_it_is_durable_at_every_commit(sqlite_store: SqliteStore) -> None:
+    connection = sqlite_store._writer()
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_check_leaves_the_events_alone(store: SqliteStore) -> None:
+@on_both
+def test_check_leaves_the_events_alone(store: Store) -> None:
     store.check()
     store.check()
     assert list(store.activity(0)) == []
@@ -160,79 +175,18 @@ def test_check_fails_before_the_disk_is_full(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_locked_store_is_unavailable(store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_store_is_unavailable(
+    sqlite_store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("event_server.store.sqlite._BUSY_TIMEOUT_SECONDS", 0.01)
-    store.close()
+    sqlite_store.close()
     with closing(sqlite3.connect(tmp_path / "events 1#.sqlite3", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreUnavailableError, match="locked"):
-            store.append([[row("a")]])
-    assert store.append([[row("a")]]) == [AppendResult(1, 0)]
+            sqlite_store.append([[row("a")]])
+    assert sqlite_store.append([[row("a")]]) == [AppendResult(1, 0)]
 
 
 def test_a_store_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError):
         list(SqliteStore(tmp_path / "none.sqlite3").activity(0))
-
-
-@pytest.fixture
-def first_schema(tmp_path: Path) -> Path:
-    """A file as the release before this one left it."""
-    path = tmp_path / "first.sqlite3"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(_STEPS[1])
-        insert(connection, [[row("old")]])
-        connection.commit()
-    return path
-
-
-def test_a_file_of_the_release_before(first_schema: Path) -> None:
-    store = SqliteStore(first_schema)
-    for _ in range(2):
-        store.open()
-        assert store._writer().execute("SELECT version, readable_from FROM schema_version").fetchall() == [(2, 1)]
-        store.close()
-    store.open()
-    store.append([[row("new", 2000)]], [Acknowledgement("help", 1000, 1000, "taro@example.jp", "teacher")])
-    assert [activity.occurred_at for activity in store.activity(0)] == [1000, 2000]
-    assert store.acknowledged("help", 0) == {"taro@example.jp": 1000}
-    store.close()
-
-
-def test_the_release_before_can_be_rolled_back_to(first_schema: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = SqliteStore(first_schema)
-    store.open()
-    store.append([], [Acknowledgement("help", 1000, 1000, "taro@example.jp", "teacher")])
-    store.close()
-    with monkeypatch.context() as before:
-        before.setattr(schema, "SCHEMA_VERSION", 1)
-        store.open()
-        store.append([[row("rolled back", 3000)]])
-        store.close()
-    store.open()
-    assert [activity.occurred_at for activity in store.activity(0)] == [1000, 3000]
-    assert store.acknowledged("help", 0) == {"taro@example.jp": 1000}
-    store.close()
-
-
-def test_a_step_is_taken_whole_or_not_at_all(first_schema: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_STEPS, 2, "CREATE TABLE acknowledgements (id INTEGER); CREATE TABLE events (id INTEGER)")
-    store = SqliteStore(first_schema)
-    with pytest.raises(StoreUnavailableError, match="already exists"):
-        store.open()
-    monkeypatch.undo()
-    store.open()
-    assert [activity.occurred_at for activity in store.activity(0)] == [1000]
-    store.close()
-
-
-@pytest.mark.parametrize(("readable_from", "usable"), [(SCHEMA_VERSION, True), (SCHEMA_VERSION + 1, False)])
-def test_a_newer_schema(store: SqliteStore, readable_from: int, usable: bool) -> None:
-    store._writer().execute("UPDATE schema_version SET version = 9, readable_from = ?", (readable_from,))
-    store.close()
-    if usable:
-        store.open()
-    else:
-        with pytest.raises(SchemaError, match="schema 9"):
-            store.open()
-    store.close()

@@ -15,11 +15,14 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import READER, SRC, WRITER, Process, event, overview, post
-from event_server import live
+from conftest import READER, SRC, WRITER, Process, event, on_both, overview, post
 from event_server.cli import main
-from event_server.store import upkeep
-from event_server.store.upkeep import Upkeep
+from event_server.config import load_config
+from event_server.store import sqlite_upkeep
+from event_server.store.sqlite import SqliteStore
+from event_server.store.sqlite_upkeep import SqliteUpkeep
+from event_server.stores import open_upkeep
+from posters import wait_until
 from starlette.testclient import TestClient
 
 TARO, HANAKO = "taro@example.jp", "hanako@example.jp"
@@ -34,6 +37,7 @@ def exported(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@on_both
 def test_an_export_has_the_events_as_they_came(
     client: TestClient, config_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +59,7 @@ def test_an_event_of_several_lines_is_one_in_an_export(
     assert [line["event"] for line in exported(capsys)] == [sent]
 
 
+@on_both
 def test_an_export_to_a_file_is_its_owners_and_overwrites_nothing(
     client: TestClient, config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +75,7 @@ def test_an_export_to_a_file_is_its_owners_and_overwrites_nothing(
     assert capsys.readouterr().err == f"{output} cannot be made: File exists.\n"
 
 
+@on_both
 @pytest.mark.parametrize("command", [["export"], ["erase", "--yes"]])
 def test_of_nobody_there_is_nothing(
     client: TestClient, config_file: Path, capsys: pytest.CaptureFixture[str], command: list[str]
@@ -121,7 +127,7 @@ def test_who_is_erased_is_gone(
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert main(command) == 0
     assert capsys.readouterr().out == "2 events of taro@example.jp erased.\n"
-    with Upkeep(config_file.parent / "events.sqlite3") as store:
+    with SqliteUpkeep(config_file.parent / "events.sqlite3") as store:
         assert (store.count(TARO), store.count(HANAKO)) == (0, 1)
         assert store._one("SELECT count(*) FROM acknowledgements") == 0
     files = [path.read_bytes() for path in config_file.parent.glob("events.sqlite3*")]
@@ -132,7 +138,7 @@ def test_who_is_erased_is_gone(
 def test_a_log_that_is_being_read_is_reported(
     client: TestClient, config_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(upkeep, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite_upkeep, "_CHECKPOINT_SECONDS", 0.0)
     post(client, event())
     with closing(sqlite3.connect(config_file.parent / "events.sqlite3", isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -146,10 +152,11 @@ def test_a_log_that_is_being_read_is_reported(
     assert result == {"emailAddress": TARO, "events": 1, "acknowledgements": 0, "isOverwritten": False}
 
 
+@on_both
 def test_the_overview_forgets_who_is_erased(
     make_client: Callable[..., TestClient], config_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(SqliteStore, "look_seconds", 0.05)
     client = make_client()
     post(client, event(), event(emailAddress=HANAKO))
     assert overview(client)["metrics"]["totalStudents"] == 2
@@ -161,6 +168,7 @@ def test_the_overview_forgets_who_is_erased(
     assert [student["emailAddress"] for student in overview(client)["students"]] == [HANAKO]
 
 
+@on_both
 def test_under_load_every_request_is_stored_and_the_student_erased(
     make_process: Callable[..., Process], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +191,7 @@ def test_under_load_every_request_is_stored_and_the_student_erased(
     for thread in threads:
         thread.start()
     try:
+        wait_until(lambda: len(answers) > 20, "answers")
         assert main(["erase", "--yes", "--json", "--config", str(process.config), "--email", TARO]) == 0
     finally:
         stop.set()
@@ -192,12 +201,13 @@ def test_under_load_every_request_is_stored_and_the_student_erased(
     assert {status for status, _, _ in answers} == {202}
     assert max(seconds for _, seconds, _ in answers) < 3
     assert process.stop() in (0, -15)
-    with Upkeep(process.database) as store:
+    with open_upkeep(load_config(process.config)) as store:
         assert store.count(TARO) == 0
         kept = {json.loads(kept.body)["eventId"] for kept in store.events(HANAKO)}
     assert kept == {sent for _, _, sent in answers}
 
 
+@on_both
 def test_a_reader_may_leave_early(make_process: Callable[..., Process]) -> None:
     process = make_process().start()
     with httpx.Client(base_url=process.url) as client:

@@ -1,19 +1,18 @@
 """``event-server prune``, ``stats`` and ``check``."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import READER, event, iso, post
+from conftest import READER, Stored, event, iso, on_both, on_postgresql, post
 from event_server.cli import main
-from event_server.store import upkeep
-from event_server.store.upkeep import Upkeep
+from event_server.store import sqlite_upkeep
+from event_server.store.postgresql import upkeep as postgresql_upkeep
+from postgres import Postgres
 from starlette.testclient import TestClient
 
 DAY = 24 * 3600 * 1000
@@ -32,19 +31,19 @@ def run(config_file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-def make_older(database: Path, days: int, where: str = "true") -> None:
+def make_older(database: Stored, days: int, where: str = "true") -> None:
     """Lets some of what is stored have come so many days before."""
-    with closing(sqlite3.connect(database)) as connection, connection:
-        for column in ("received_at", "occurred_at"):
-            connection.execute(f"UPDATE events SET {column} = {column} - ? WHERE {where}", (days * DAY,))  # noqa: S608
-        connection.execute("UPDATE acknowledgements SET acknowledged_at = acknowledged_at - ?", (days * DAY,))
+    for column in ("received_at", "occurred_at"):
+        database.rows(f"UPDATE events SET {column} = {column} - {days * DAY} WHERE {where}")  # noqa: S608
+    database.rows(f"UPDATE acknowledgements SET acknowledged_at = acknowledged_at - {days * DAY}")  # noqa: S608
 
 
+@on_both
 def test_what_is_too_old_is_pruned(
-    client: TestClient, config_file: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, database: Stored, config_file: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "_ROWS_PER_TRANSACTION", 3)
-    database = config_file.parent / "events.sqlite3"
+    monkeypatch.setattr(sqlite_upkeep, "_ROWS_PER_TRANSACTION", 3)
+    monkeypatch.setattr(postgresql_upkeep, "_ROWS_PER_TRANSACTION", 3)
     post(client, *[event(code=f"old {number}") for number in range(10)])
     client.post("/api/v1/dashboard/students/taro@example.jp/resolve-error", json={}, headers=READER)
     make_older(database, 31)
@@ -57,13 +56,14 @@ def test_what_is_too_old_is_pruned(
     assert run("prune", "--dry-run")["events"] == 10
     result = run("prune")
     before = result.pop("before")
-    assert result == {"retentionDays": 30, "events": 10, "acknowledgements": 1, "isOverwritten": True}
+    is_file = "database_path" in database.keys
+    assert result == {"retentionDays": 30, "events": 10, "acknowledgements": 1, "isOverwritten": is_file}
     assert before < iso_days_ago(29.9)
     assert run("prune")["events"] == 0
-    with Upkeep(database) as store:
-        codes = [json.loads(kept.body)["code"] for kept in store.events("taro@example.jp")]
+    codes = [json.loads(body)["code"] for (body,) in database.rows("SELECT body FROM events ORDER BY id")]
     assert codes == ["new", "clock", "almost old"]
-    assert b"old 1" not in database.read_bytes()
+    if is_file:
+        assert b"old 1" not in database.path.read_bytes()
 
 
 def iso_days_ago(days: float) -> str:
@@ -71,9 +71,11 @@ def iso_days_ago(days: float) -> str:
     return iso(datetime.fromtimestamp(time.time() - days * 86_400, UTC))
 
 
-def test_prune_speaks_to_people(client: TestClient, config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_speaks_to_people(
+    client: TestClient, database: Stored, config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     post(client, event())
-    make_older(config_file.parent / "events.sqlite3", 8)
+    make_older(database, 8)
     assert main(["prune", "--config", str(config_file)]) == 0
     assert capsys.readouterr().out == "retention_days is 0: events are kept for ever.\n"
     config_file.write_text(config_file.read_text() + "retention_days = 7\n")
@@ -83,7 +85,10 @@ def test_prune_speaks_to_people(client: TestClient, config_file: Path, capsys: p
     assert capsys.readouterr().out.endswith("Z deleted.\n")
 
 
-def test_stats(client: TestClient, run: Run, config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@on_both
+def test_stats(
+    client: TestClient, database: Stored, run: Run, config_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     empty = run("stats")
     assert (empty["events"], empty["students"], empty["firstOccurredAt"], empty["eventTypes"]) == (0, 0, None, {})
     first, last = event(ago=60), event("help", emailAddress="hanako@example.jp")
@@ -93,7 +98,7 @@ def test_stats(client: TestClient, run: Run, config_file: Path, capsys: pytest.C
     assert stats["eventTypes"] == {"cell_executed": 2, "help": 1}
     assert (stats["firstOccurredAt"], stats["lastOccurredAt"]) == (first["eventTime"], last["eventTime"])
     assert stats["sizeBytes"] >= 4096
-    assert stats["freeBytes"] > 0
+    assert (stats["freeBytes"] is not None) == ("database_path" in database.keys)
     assert main(["stats", "--config", str(config_file)]) == 0
     printed = capsys.readouterr().out
     assert "students         2\n" in printed
@@ -105,6 +110,7 @@ def failed(result: Any) -> dict[str, str]:
     return {check["name"]: check["detail"] for check in result["checks"] if not check["ok"]}
 
 
+@on_both
 def test_a_server_that_is_well(
     client: TestClient, run: Run, config_file: Path, secrets: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +137,19 @@ def test_a_server_that_is_not(run: Run, config_file: Path, secrets: dict[str, Pa
     assert "/nowhere/at cannot be used" in failed(run("check", code=1))["disk"]
     config_file.write_text("port = 1\n")
     assert set(failed(run("check", code=1))) == {"config"}
+
+
+@on_postgresql
+def test_a_database_that_a_power_failure_would_destroy(client: TestClient, postgresql: Postgres, run: Run) -> None:
+    assert client
+    postgresql.execute("ALTER SYSTEM SET fsync = off")
+    postgresql.execute("SELECT pg_reload_conf()")
+    try:
+        time.sleep(0.3)
+        assert "fsync off" in failed(run("check", code=1))["store"]
+    finally:
+        postgresql.execute("ALTER SYSTEM RESET fsync")
+        postgresql.execute("SELECT pg_reload_conf()")
 
 
 def test_a_damaged_store(client: TestClient, run: Run, config_file: Path) -> None:

@@ -1,9 +1,7 @@
 """The ASGI application: FastAPI for everything, and one route beside it that takes the raw body."""
 
-import asyncio
 import copy
 import re
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +17,7 @@ from event_server.classroom import Overview, help_lasts
 from event_server.config import Config
 from event_server.events import Event
 from event_server.examples import add_examples
+from event_server.following import Following
 from event_server.help_desk import HelpDesk
 from event_server.live import Live
 from event_server.metrics import Observed, make_registry
@@ -27,15 +26,12 @@ from event_server.screen_files import ScreenFiles
 from event_server.screens import Screens
 from event_server.secret_files import read_secrets
 from event_server.sessions import Sessions, read_key
-from event_server.store import Store, StoreUnavailableError
-from event_server.store.sqlite import SqliteStore
+from event_server.store import Store
+from event_server.stores import make_store
 from event_server.students import StudentActivity
 from event_server.telemetry import Telemetry
 from event_server.tokens import Tokens
 from event_server.writer import Writer
-
-# A request for help that was dismissed longer ago than this, and is still on, is a new one after a restart.
-_HELP_HISTORY = 24 * 3600 * 1000
 
 
 def create_app(config: Config, store: Store | None = None) -> ASGIApp:
@@ -43,18 +39,22 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
 
     Args:
         config: the configuration.
-        store: where events are kept; without one, in the SQLite file of the configuration.
+        store: where events are kept; without one, where the configuration says.
 
     Raises:
         ConfigError: a file of secrets cannot be used.
     """
-    store = store or SqliteStore(config.database_path, min_free_bytes=config.limits.min_free_bytes)
+    store = store or make_store(config)
     writer = Writer(store, max_queued_events=config.limits.max_queued_events)
     writers = Writers(Tokens(config.credential("writers")), config.tokenless_networks, config.trusted_proxies)
     instructors = Instructors(read_secrets(config.credential("instructors")))
     origins = _pattern(config.cors_origins)
     desk = HelpDesk(help_lasts(config.classroom))
     live = Live(store, writer, config.classroom, desk)
+    screens_of_all = Screens(live)
+    sessions = Sessions(read_key(config.session_key_path), instructors.hashes)
+    following = Following(store, desk, sessions, live.resolve, screens_of_all.tell_action)
+    live.follow(following)
     telemetry = Telemetry()
     writer.listen(telemetry.take)
 
@@ -62,12 +62,11 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await writer.start()
         live.start()
-        loading = None if await _load(desk, store) else asyncio.create_task(_load_later(desk, store))
+        # Where the store is away, it is done as soon as the class's state is built.
+        await following.load()
         try:
             yield
         finally:
-            if loading is not None:
-                loading.cancel()
             await live.stop()
             await writer.stop()
 
@@ -85,10 +84,10 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     api.state.writer = writer
     api.state.desk = desk
     api.state.live = live
-    api.state.screens = Screens(live)
+    api.state.screens = screens_of_all
     api.state.instructors = instructors
     api.state.screen_files = ScreenFiles()
-    api.state.sessions = Sessions(read_key(config.session_key_path), instructors.hashes)
+    api.state.sessions = sessions
     # Now and not when asked: after a switch of releases an old process must not answer for the new one.
     api.state.release = release_id()
     api.state.telemetry = telemetry
@@ -101,24 +100,6 @@ def create_app(config: Config, store: Store | None = None) -> ASGIApp:
     return _Fork(
         ingest.Ingest(writer, writers, config.limits, origins, desk, telemetry), Observed(api, telemetry), origins
     )
-
-
-async def _load(desk: HelpDesk, store: Store) -> bool:
-    """Tells the desk what the store holds; False if the store is away."""
-    since = time.time_ns() // 1_000_000 - _HELP_HISTORY
-    try:
-        dismissed_at = await asyncio.to_thread(store.acknowledged, "help", since)
-        signals = await asyncio.to_thread(lambda: list(store.help_signals(since)))
-    except StoreUnavailableError:
-        return False
-    desk.load(signals, dismissed_at)
-    return True
-
-
-async def _load_later(desk: HelpDesk, store: Store) -> None:
-    await asyncio.sleep(1)
-    while not await _load(desk, store):
-        await asyncio.sleep(1)
 
 
 class _Fork:

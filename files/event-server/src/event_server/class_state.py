@@ -86,6 +86,10 @@ class ClassState:
             return None
         return self._show(student, time_range, since, now)
 
+    def has(self, email: str) -> bool:
+        """Tells whether any event of a student is remembered."""
+        return email in self._students
+
     def knows(self, email: str, since: int) -> bool:
         """Tells whether a student has sent an event since a time."""
         return email in self._students and self._students[email].last_activity >= since

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from event_server import __version__
-from event_server.commands import CommandError, check, importing, prune, stats, students, tokens
+from event_server.commands import CommandError, check, importing, prune, schema, stats, students, tokens
 from event_server.config import ConfigError, load_config
 from event_server.store import SchemaError, StoreUnavailableError
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = commands.add_parser("check-config", help="check a configuration without using it")
     config.set_defaults(run=_check_config)
     config.add_argument("config", type=Path, metavar="FILE", help="the configuration, TOML")
-    for command in (stats, check, students, importing, prune, tokens):
+    for command in (stats, check, students, importing, prune, schema, tokens):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:

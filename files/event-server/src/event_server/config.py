@@ -5,11 +5,12 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Credential = Literal["writers", "instructors", "database-password", "session-key"]
 
 
 class ConfigError(ValueError):
@@ -35,6 +36,22 @@ def _origin(value: str) -> str:
 def _retention(value: int) -> int:
     # The dashboard's longest range.
     if value != 0 and not 7 <= value <= 36_500:
+        raise ValueError
+    return value
+
+
+def _database_url(value: str) -> str:
+    if not re.match(r"postgres(ql)?://", value):
+        raise ValueError
+    # Slow to load, and not needed for SQLite.
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        has_password = "password" in conninfo_to_dict(value)
+    except ProgrammingError:
+        raise ValueError from None
+    if has_password:
         raise ValueError
     return value
 
@@ -76,11 +93,16 @@ class Classroom(_Section):
 
 
 class Config(_Section):
-    """The whole file; every key has a default but the path of the database."""
+    """The whole file; every key has a default but the one that says where the database is."""
 
     host: Annotated[str, AfterValidator(_ip_address)] = Field(default="127.0.0.1", description="an IP address")
     port: int = Field(default=8000, ge=1024, le=65535, description="a number from 1024 to 65535")
-    database_path: _AbsolutePath = Field(description="an absolute path")
+    database_path: _AbsolutePath | None = Field(default=None, description="an absolute path")
+    database_url: Annotated[str, AfterValidator(_database_url)] | None = Field(
+        default=None, description="a URL such as postgresql://user@host/database, without a password"
+    )
+    database_password_file: _AbsolutePath | None = Field(default=None, description="an absolute path")
+    session_key_file: _AbsolutePath | None = Field(default=None, description="an absolute path")
     writers_file: _AbsolutePath | None = Field(default=None, description="an absolute path")
     instructors_file: _AbsolutePath | None = Field(default=None, description="an absolute path")
     tokenless_networks: _Networks = ()
@@ -98,17 +120,38 @@ class Config(_Section):
     limits: Limits = Limits()
     classroom: Classroom = Classroom()
 
-    @property
-    def session_key_path(self) -> Path:
-        """The file of the key that signs instructors' sessions: beside the database."""
-        return self.database_path.parent / "session-key"
+    _folder: Path | None = None
 
-    def credential(self, name: Literal["writers", "instructors"]) -> Path | None:
-        """Returns the file of a secret: as configured, else as systemd's LoadCredential= gives it, else None."""
-        configured = self.writers_file if name == "writers" else self.instructors_file
-        if configured is None and (folder := os.environ.get("CREDENTIALS_DIRECTORY")):
-            return Path(folder, name)
-        return configured
+    @model_validator(mode="after")
+    def _has_one_database(self) -> Self:
+        if self.database_path is None and self.database_url is None:
+            raise ValueError("database_path is missing; it has to be an absolute path")
+        if self.database_path is not None and self.database_url is not None:
+            raise ValueError("database_path and database_url are both given; there has to be one of them")
+        return self
+
+    @property
+    def session_key_path(self) -> Path | None:
+        """The file of the key that signs instructors' sessions: as given, else beside the database's file."""
+        given = self.credential("session-key")
+        if given is None and self.database_path is not None:
+            return self.database_path.parent / "session-key"
+        return given
+
+    def credential(self, name: Credential) -> Path | None:
+        """Returns the file of a secret: as configured, else as systemd's LoadCredential= gives it, else None.
+
+        What a server can do without is not looked for in vain; it may also lie beside the configuration, where
+        administrators' commands find it.
+        """
+        configured: Path | None = getattr(self, f"{name.replace('-', '_')}_file")
+        if configured is not None:
+            return configured
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        if name in ("writers", "instructors"):
+            return Path(folder, name) if folder else None
+        places = [Path(place, name) for place in (folder, self._folder) if place]
+        return next((place for place in places if place.exists()), None)
 
 
 def load_config(path: Path) -> Config:
@@ -118,7 +161,9 @@ def load_config(path: Path) -> Config:
         ConfigError: it cannot be read, or a key of it cannot be used.
     """
     try:
-        return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        config = Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        config._folder = path.parent
+        return config
     except (OSError, ValueError) as error:
         if isinstance(error, ValidationError):
             raise ConfigError(_sentence(error)) from None
@@ -127,6 +172,8 @@ def load_config(path: Path) -> Config:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
+    if not first["loc"]:
+        return f"{first['msg'].removeprefix('Value error, ')}."
     names = [part for part in first["loc"] if isinstance(part, str)]
     model: type[BaseModel] = Config
     field = None

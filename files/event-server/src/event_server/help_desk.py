@@ -2,13 +2,13 @@
 
 A request is a run of a session's heartbeats that no ``help_stop`` and no pause longer than a request lives breaks. It
 is dismissed if it had begun when its student's requests were last dismissed. Both follow from what the store holds,
-so nothing of it is lost with the process. A server of several processes needs another ``HelpDesk`` that they share:
-``take`` is all that the ingest path asks of it, ``dismissed`` all that the overview does.
+so nothing of it is lost with the process. Of several servers on one database each has its own, which hears of what the
+others have stored.
 """
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from event_server.events import StoredEvent
 from event_server.store import HelpSignal
@@ -114,6 +114,13 @@ class HelpDesk:
             self._take((signal.email_address, signal.session_id), signal.occurred_at, stops=signal.stops)
         for email, at in dismissed_at.items():
             self.dismiss(email, at)
+
+    def forget(self, known: Callable[[str], bool]) -> None:
+        """Drops the students of whom nothing is stored any more."""
+        for key in [key for key in self._sessions if not known(key[0])]:
+            del self._sessions[key]
+        for email in [email for email in self._dismissed_at if not known(email)]:
+            del self._dismissed_at[email]
 
     def dismissed(self) -> frozenset[SessionKey]:
         """Returns the sessions whose latest request is dismissed, whether or not it has expired since."""

@@ -6,13 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from event_server.class_state import KEPT, ClassState
 from event_server.classroom import Metrics, Overview, Student, TimeRange, iso
 from event_server.config import Classroom
 from event_server.events import StoredEvent
 from event_server.help_desk import HELP_TYPES, HelpDesk
-from event_server.store import Activity, Store, StoreUnavailableError
+from event_server.store import Activity, News, Store, StoreUnavailableError
 from event_server.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -21,10 +22,21 @@ _log = logging.getLogger(__name__)
 _SLICE = 200
 # What comes in while the state is built; beyond, it is built again.
 _MAX_RECORDED = 200_000
-_LOOK_SECONDS = 15.0
 _RETRY_SECONDS = 1.0
 _FORGET_SECONDS = 600.0
 _WAIT_SECONDS = 20.0
+
+
+class Follower(Protocol):
+    """Who else has to know what others have done to the store."""
+
+    async def load(self) -> bool:
+        """Takes what the store holds; False if it is away."""
+        ...
+
+    def take(self, news: News) -> None:
+        """Takes what is new, after the class's state knows it."""
+        ...
 
 
 class Live:
@@ -33,6 +45,7 @@ class Live:
     It is built from the store at the start, and again when someone else has changed what is stored (an erased student,
     imported events). Until the first time is through, requests wait for it. What the writer stores in the meantime is
     recorded: the store's history is that of a moment between two transactions, so nothing is missed or counted twice.
+    What other servers on the same store do is asked of the store as often as it says.
     """
 
     def __init__(self, store: Store, writer: Writer, rules: Classroom, desk: HelpDesk) -> None:
@@ -49,6 +62,9 @@ class Live:
         self._resolved: list[tuple[str, int]] = []
         self._tried = asyncio.Event()
         self._is_stale = False
+        self._is_away = False
+        self._build_at = 0.0
+        self._follower: Follower | None = None
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._listener: Callable[[StoredEvent], None] | None = None
@@ -57,6 +73,10 @@ class Live:
     def listen(self, listener: Callable[[StoredEvent], None] | None) -> None:
         """Has a function called with each event after the state knows it; None to have none called."""
         self._listener = listener
+
+    def follow(self, follower: Follower) -> None:
+        """Has someone told, too, of what others have done."""
+        self._follower = follower
 
     def start(self) -> None:
         """Begins to build the state; the writer has been started."""
@@ -161,32 +181,49 @@ class Live:
     async def _run(self) -> None:
         forgot_at = time.monotonic()
         while True:
-            began_at = time.monotonic()
-            await self._build_if_needed()
+            await self._look_around()
             self._tried.set()
             if self._state is not None and time.monotonic() - forgot_at > _FORGET_SECONDS:
                 forgot_at = time.monotonic()
                 for _ in self._state.forget(_now()):
                     await asyncio.sleep(0)
-            # However much others write, most of the time is for what is asked.
-            pause = max(_LOOK_SECONDS, 20 * (time.monotonic() - began_at))
-            await asyncio.sleep(_RETRY_SECONDS if self._state is None else pause)
+            await asyncio.sleep(_RETRY_SECONDS if self._state is None else self._store.look_seconds)
 
-    async def _build_if_needed(self) -> None:
+    async def _look_around(self) -> None:
         try:
-            if self._state is None or self._is_stale or await self._writer.call(self._store.changed_elsewhere):
+            if self._state is not None:
+                self._take_news(await self._writer.call(self._store.news))
+            if self._state is None or (self._is_stale and time.monotonic() >= self._build_at):
+                began_at = time.monotonic()
                 await self._build()
+                # However much others write, most of the time is for what is asked.
+                self._build_at = time.monotonic() + 20 * (time.monotonic() - began_at)
         except StoreUnavailableError as error:
-            _log.info("the overview is not brought up to date: %s", error)
+            if not self._is_away:
+                _log.info("the overview is not brought up to date: %s", error)
+            self._is_away = True
         except Exception:
             _log.exception("the overview could not be built")
             self._is_stale = True
+        else:
+            self._is_away = False
+
+    def _take_news(self, news: News) -> None:
+        self._is_stale |= news.is_stale
+        if news.events:
+            self._desk.take(news.events)
+            self._pending.append(news.events)
+            self._drain_soon()
+        if self._follower is not None:
+            self._follower.take(news)
 
     async def _build(self) -> None:
         self._recorded, self._recorded_events, self._resolved = [], 0, []
         now = _now()
         try:
             number, history = await self._writer.call(lambda: self._look(now - KEPT))
+            if self._follower is not None and not await self._follower.load():
+                raise StoreUnavailableError("the store is away")
             state = await asyncio.to_thread(self._replay, history, now)
             if self._recorded is None:
                 raise StoreUnavailableError("too much came in meanwhile")
@@ -210,9 +247,9 @@ class Live:
             for event in events:
                 state.take(event)
         self._state = state
+        self._desk.forget(state.has)
 
     def _look(self, since: int) -> tuple[int, Iterator[Activity]]:
-        self._store.changed_elsewhere()
         return self._writer.transactions, self._store.history(since)
 
     def _replay(self, history: Iterator[Activity], now: int) -> ClassState:

@@ -1,5 +1,6 @@
 """``/dashboard/``: the instructor's screen and the way in to it."""
 
+import logging
 from typing import Annotated
 from urllib.parse import parse_qs
 
@@ -17,13 +18,17 @@ from event_server.auth import (
 from event_server.login_page import Problem, language_of, login_page
 from event_server.screen_files import ScreenFiles, page_headers
 from event_server.sessions import DEVICE_LIFETIME_SECONDS, LIFETIME_SECONDS, Session, Sessions
+from event_server.store import Store, StoreUnavailableError
 from event_server.throttle import TooManyAttemptsError
+from event_server.writer import Writer
 
 DEVICE_COOKIE = "event_server_device"
 
 _LOGIN = "/dashboard/login"
 _SCREEN = "/dashboard/"
 _MAX_FORM_BYTES = 8192
+
+_log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/dashboard", include_in_schema=False)
 
@@ -81,7 +86,7 @@ async def post_login(request: Request) -> Response:
 async def post_logout(request: Request) -> Response:
     """Ends the session."""
     if (session := _session(request)) is not None:
-        _sessions(request).end(session)
+        await _end(request, session)
     answer = RedirectResponse(_LOGIN, 303, {"Cache-Control": "no-store"})
     answer.delete_cookie(SESSION_COOKIE, path="/", secure=is_secure(request), httponly=True, samesite="strict")
     return answer
@@ -94,6 +99,17 @@ async def get_session(request: Request, name: Annotated[str, Depends(instructor)
     if (session := _session(request)) is not None:
         _keep(answer, request, _sessions(request).prolong(session))
     return answer
+
+
+async def _end(request: Request, session: Session) -> None:
+    """Ends a session here at once, and for good and everywhere as soon as the store has it."""
+    store: Store = request.app.state.store
+    writer: Writer = request.app.state.writer
+    ends_at = _sessions(request).end(session)
+    try:
+        await writer.call(lambda: store.end_session(session.id, ends_at))
+    except StoreUnavailableError as error:
+        _log.warning("a logout is known to this process only: %s", error)
 
 
 def _page(request: Request, status: int = 200, problem: Problem | None = None) -> Response:

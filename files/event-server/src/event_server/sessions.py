@@ -1,8 +1,8 @@
 """Instructors' sessions: signed tokens that a browser keeps as a cookie.
 
 A session ends when it was not used for its lifetime, when its instructor logs out, gets another password or is
-removed. The key lies beside the database, so sessions outlive the process; which ones were logged out is remembered by
-the process, as long as they would have lasted.
+removed. The key is a file, so sessions outlive the process, and servers with the same key know each other's. Which ones
+were logged out is kept in the store, as long as they would have lasted.
 """
 
 import base64
@@ -33,11 +33,14 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     ends_at: int
 
 
-def read_key(path: Path) -> bytes:
+def read_key(path: Path | None) -> bytes:
     """Returns the key of a file that its owner alone can read, made if it is not there.
 
-    Where that is not possible, sessions end with the process.
+    Where that is not possible, or there is no path, sessions end with the process.
     """
+    if path is None:
+        _log.warning("no session key is given; logins will not outlive this process, nor count on another server")
+        return secrets.token_bytes(_KEY_BYTES)
     try:
         if not path.exists():
             _create_key(path)
@@ -90,12 +93,17 @@ class Sessions:
         """Returns a token with which the session lasts for its whole lifetime from now on."""
         return self._token("session", Session(session.name, session.id, self._ends_at(LIFETIME_SECONDS)))
 
-    def end(self, session: Session) -> None:
-        """Ends a session for all of its tokens."""
+    def end(self, session: Session) -> int:
+        """Ends a session for all of its tokens, and returns the longest that any of them can last."""
+        ends_at = self._ends_at(LIFETIME_SECONDS)
+        self.forget({session.id: ends_at})
+        return ends_at
+
+    def forget(self, ended: Mapping[str, int]) -> None:
+        """Takes sessions for ended, by id, until times in seconds since 1970."""
         now = self._clock()
-        self._ended = {id_: until for id_, until in self._ended.items() if until > now}
-        # The longest that any of its tokens can last.
-        self._ended[session.id] = self._ends_at(LIFETIME_SECONDS)
+        both = {**self._ended, **ended}
+        self._ended = {id_: until for id_, until in both.items() if until > now}
 
     def know_device(self, name: str) -> str:
         """Returns a token that tells that an instructor has logged in with this browser."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from event_server.events import StoredEvent
-from event_server.store import Acknowledgement, AppendResult, Store, StoreUnavailableError
+from event_server.store import Acknowledgement, AppendResult, SchemaError, Store, StoreUnavailableError
 from event_server.telemetry import Histogram
 
 _T = TypeVar("_T")
@@ -86,6 +86,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         try:
             await asyncio.to_thread(self._store.open)
+        except SchemaError:
+            raise
         except StoreUnavailableError as error:
             self._note(error)
         self._accepting = True

@@ -3,7 +3,6 @@
 import argparse
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 from event_server.auth import Instructors
@@ -11,7 +10,7 @@ from event_server.commands import Commands, add_config, add_json, config_of, cou
 from event_server.config import Config, ConfigError
 from event_server.secret_files import read_secrets
 from event_server.store import SchemaError, StoreUnavailableError
-from event_server.store.upkeep import Upkeep
+from event_server.stores import open_upkeep
 from event_server.tokens import read_tokens
 
 _DESCRIPTION = """\
@@ -40,7 +39,7 @@ def _check(options: argparse.Namespace) -> int:
             "writers": lambda: _secrets(options, config, "writers"),
             "instructors": lambda: _secrets(options, config, "instructors"),
             "disk": lambda: _disk(config),
-            "store": lambda: _store(config.database_path),
+            "store": lambda: _store(config),
         }
         results = [("config", True, f"{options.config} can be used.")]
         results += [_result(name, check) for name, check in checks.items()]
@@ -71,6 +70,8 @@ def _secrets(options: argparse.Namespace, config: Config, name: Literal["writers
 
 
 def _disk(config: Config) -> str:
+    if config.database_path is None:
+        return "The database is not a file here."
     try:
         disk = os.statvfs(config.database_path.parent)
     except OSError as error:
@@ -81,8 +82,8 @@ def _disk(config: Config) -> str:
     return f"{free} bytes are free."
 
 
-def _store(path: Path) -> str:
-    with Upkeep(path) as upkeep:
+def _store(config: Config) -> str:
+    with open_upkeep(config) as upkeep:
         if damage := upkeep.damage():
-            raise _FailedError(f"{path} is damaged: {damage}; put back a copy of it.")
-    return f"{path} is sound."
+            raise _FailedError(damage)
+        return f"{upkeep.place} is sound."

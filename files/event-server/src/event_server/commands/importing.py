@@ -12,8 +12,7 @@ import msgspec
 
 from event_server.commands import CommandError, Commands, add_config, add_json, config_of, count, report
 from event_server.events import NotABatchError, StoredEvent, epoch_ms, read_batch
-from event_server.store.sqlite import SqliteStore
-from event_server.store.upkeep import Upkeep
+from event_server.stores import make_store, open_upkeep
 
 _DESCRIPTION = """\
 Stores events from a file of JSON lines: what `event-server export` has written, or events as clients send them, which
@@ -52,8 +51,8 @@ _exported_decoder = msgspec.json.Decoder(_Exported)
 def _import(options: argparse.Namespace) -> int:
     config = config_of(options)
     # What makes the store is the server, as its own user.
-    Upkeep(config.database_path).close()
-    store = SqliteStore(config.database_path)
+    open_upkeep(config).close()
+    store = make_store(config)
     stored = duplicates = 0
     problems: list[_Problem] = []
     try:

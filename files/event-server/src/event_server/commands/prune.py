@@ -5,7 +5,7 @@ import time
 
 from event_server.classroom import iso
 from event_server.commands import Commands, add_config, add_json, config_of, count, report, summary
-from event_server.store.upkeep import Upkeep
+from event_server.stores import open_upkeep
 
 _DAY = 24 * 3600 * 1000
 _DESCRIPTION = """\
@@ -31,7 +31,7 @@ def _prune(options: argparse.Namespace) -> int:
         return 0
     before = time.time_ns() // 1_000_000 - config.retention_days * _DAY
     data = {"retentionDays": config.retention_days, "before": iso(before)}
-    with Upkeep(config.database_path) as upkeep:
+    with open_upkeep(config) as upkeep:
         if options.dry_run:
             events = upkeep.count_before(before)
             text = f"{count(events, 'event')} received before {iso(before)} would be deleted."

@@ -4,8 +4,7 @@ import argparse
 
 from event_server.classroom import iso
 from event_server.commands import Commands, add_config, add_json, config_of, report
-from event_server.store.sqlite import SqliteStore
-from event_server.store.upkeep import Upkeep
+from event_server.stores import open_upkeep
 
 
 def add_to(commands: Commands) -> None:
@@ -19,9 +18,9 @@ def add_to(commands: Commands) -> None:
 
 def _stats(options: argparse.Namespace) -> int:
     config = config_of(options)
-    with Upkeep(config.database_path) as upkeep:
+    with open_upkeep(config) as upkeep:
         found = upkeep.statistics()
-    size, free = SqliteStore(config.database_path).usage()
+        size, free = upkeep.usage()
     first, last = (None if moment is None else iso(moment) for moment in (found.first, found.last))
     kept = f"{config.retention_days} days" if config.retention_days else "for ever"
     lines = [
@@ -30,7 +29,7 @@ def _stats(options: argparse.Namespace) -> int:
         ("first", first or "-"),
         ("last", last or "-"),
         ("bytes", size),
-        ("bytes free", free),
+        ("bytes free", "-" if free is None else free),
         ("kept", kept),
         *((f"  {event_type}", number) for event_type, number in found.by_type.items()),
     ]

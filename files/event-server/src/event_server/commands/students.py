@@ -12,7 +12,8 @@ from typing import TextIO
 
 from event_server.classroom import iso
 from event_server.commands import CommandError, Commands, add_config, add_json, config_of, count, report, summary
-from event_server.store.upkeep import KeptEvent, Upkeep
+from event_server.store.upkeep import KeptEvent
+from event_server.stores import open_upkeep
 
 _EXPORT = """\
 Prints every event of a student, one JSON object in a line, in the order in which they came:
@@ -44,7 +45,7 @@ def add_to(commands: Commands) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     with (
-        Upkeep(config_of(options).database_path) as upkeep,
+        open_upkeep(config_of(options)) as upkeep,
         closing(upkeep.events(options.email)) as events,
     ):
         first = next(events, None)
@@ -58,16 +59,16 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _erase(options: argparse.Namespace) -> int:
-    with Upkeep(config_of(options).database_path) as upkeep:
+    with open_upkeep(config_of(options)) as upkeep:
         found = upkeep.count(options.email)
         if not found:
             raise _nothing(options.email)
         if not options.yes:
             _confirm(f"Erase {count(found, 'event')} of {options.email} for ever? [y/N] ")
-        deleted = upkeep.erase(options.email)
+        deleted, left_over = upkeep.erase(options.email), upkeep.left_over
     text = f"{count(deleted.events, 'event')} of {options.email} erased."
     if not deleted.is_overwritten:
-        text += " The database's log may still hold them until the server is restarted."
+        text += f" {left_over}"
     report(options, text, {"emailAddress": options.email, **summary(deleted)})
     return 0
 

@@ -1,6 +1,7 @@
 """Where events are kept: what every store promises."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from event_server.events import StoredEvent
@@ -10,8 +11,8 @@ class StoreUnavailableError(Exception):
     """The store cannot be read or written now; the same call may work later."""
 
 
-class SchemaError(Exception):
-    """The store was written by a release that this one does not understand."""
+class SchemaError(StoreUnavailableError):
+    """The store was written by a release that this one does not understand: it works again under that one."""
 
 
 class AppendResult(NamedTuple):
@@ -69,6 +70,22 @@ class HelpSignal(NamedTuple):
     stops: bool
 
 
+class News(NamedTuple):
+    """What others have done to the store.
+
+    Attributes:
+        events: the events that they have stored.
+        acknowledgements: what instructors have seen to.
+        ended_sessions: who has logged out, and until when that matters, in seconds since 1970.
+        is_stale: whether they have done more than that: what is known of the store is no longer true.
+    """
+
+    events: Sequence[StoredEvent] = ()
+    acknowledgements: Sequence[Acknowledgement] = ()
+    ended_sessions: Mapping[str, int] = MappingProxyType({})
+    is_stale: bool = False
+
+
 class Usage(NamedTuple):
     """The bytes that the store takes, and the bytes free where it lies; None if unknown."""
 
@@ -79,10 +96,15 @@ class Usage(NamedTuple):
 class Store(Protocol):
     """A store of events.
 
-    ``open``, ``append``, ``check``, ``history``, ``changed_elsewhere`` and ``close`` are called by one thread, what
+    ``open``, ``append``, ``check``, ``history``, ``news``, ``end_session`` and ``close`` are called by one thread, what
     else reads by any. All of them raise ``StoreUnavailableError`` where waiting may help. Times are milliseconds since
-    1970.
+    1970, where nothing else is said.
+
+    Attributes:
+        look_seconds: how often to ask for news.
     """
+
+    look_seconds: float
 
     def open(self) -> None:
         """Connects and brings the schema up to date.
@@ -116,8 +138,16 @@ class Store(Protocol):
         """
         ...
 
-    def changed_elsewhere(self) -> bool:
-        """Tells whether anyone but ``append`` and ``check`` has changed what is stored since it was last asked."""
+    def news(self) -> News:
+        """Returns what anyone but ``append`` and ``check`` has done since it, or ``history``, was last asked."""
+        ...
+
+    def end_session(self, session_id: str, ends_at: int) -> None:
+        """Remembers that an instructor has logged out, until a time in seconds since 1970."""
+        ...
+
+    def ended_sessions(self) -> dict[str, int]:
+        """Returns the sessions that were ended, and until when that matters, in seconds since 1970."""
         ...
 
     def usage(self) -> Usage:

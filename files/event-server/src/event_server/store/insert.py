@@ -10,6 +10,7 @@ from itertools import chain
 
 from event_server.events import StoredEvent
 from event_server.store import AppendResult
+from event_server.store.results import results_of
 
 # Few enough to stay in the connection's cache of statements; a group takes a handful of them.
 _SIZES = (256, 64, 16, 4, 1)
@@ -28,13 +29,8 @@ def insert(connection: sqlite3.Connection, batches: Sequence[Sequence[StoredEven
     stored = _insert(connection, events)
     if stored == len(events):
         return [AppendResult(len(batch), 0) for batch in batches]
-    left_out = _left_out(connection, events, stored)
-    results, start = [], 0
-    for batch in batches:
-        places = frozenset(place for place in range(len(batch)) if start + place in left_out)
-        results.append(AppendResult(len(batch) - len(places), len(places), places))
-        start += len(batch)
-    return results
+    new = {event_id for (event_id,) in connection.execute(_LATEST, (stored,))}
+    return results_of(batches, new)
 
 
 def _insert(connection: sqlite3.Connection, events: Sequence[StoredEvent]) -> int:
@@ -46,15 +42,3 @@ def _insert(connection: sqlite3.Connection, events: Sequence[StoredEvent]) -> in
             connection.execute(_INSERTS[size], list(chain.from_iterable(events[start : start + size])))
             start += size
     return connection.total_changes - before
-
-
-def _left_out(connection: sqlite3.Connection, events: Sequence[StoredEvent], stored: int) -> set[int]:
-    """Returns the places of the duplicates among events of which so many have just been stored."""
-    new = {event_id for (event_id,) in connection.execute(_LATEST, (stored,))}
-    left_out = set()
-    for place, event in enumerate(events):
-        if event.event_id in new:
-            new.remove(event.event_id)
-        else:
-            left_out.add(place)
-    return left_out

@@ -15,11 +15,12 @@ from event_server.store import (
     Activity,
     AppendResult,
     HelpSignal,
+    News,
     StoreUnavailableError,
     Usage,
 )
 from event_server.store.insert import insert
-from event_server.store.schema import prepare_schema
+from event_server.store.schema import Schema, check_schema
 
 _INSERT_ACKNOWLEDGEMENT = (
     "INSERT INTO acknowledgements (kind, acknowledged_at, covers_until, email_address, instructor)"
@@ -51,12 +52,14 @@ _BUSY_TIMEOUT_SECONDS = 5.0
 class SqliteStore:
     """Keeps events in a SQLite file: write-ahead log, synchronised to the disk at every commit."""
 
+    look_seconds = 15.0
+
     def __init__(self, path: Path, *, min_free_bytes: int = 0) -> None:
         """Takes the file's path and the room on its disk below which ``check`` fails."""
         self._path = path
         self._min_free_bytes = min_free_bytes
         self._connection: sqlite3.Connection | None = None
-        # The state of the file as the last caller of changed_elsewhere knows it, which a connection numbers on its own.
+        # The state of the file as the last caller of news knows it, which a connection numbers on its own.
         self._seen: tuple[sqlite3.Connection, int] | None = None
 
     def open(self) -> None:
@@ -98,6 +101,8 @@ class SqliteStore:
 
     def history(self, since: int) -> Iterator[Activity]:
         """Returns the events since a time, as they are now."""
+        # What is there now is known; what comes while it is read is news.
+        self.news()
         try:
             reader = self._reader()
             try:
@@ -111,13 +116,23 @@ class SqliteStore:
             raise StoreUnavailableError(str(error)) from error
         return self._rows(reader, since)
 
-    def changed_elsewhere(self) -> bool:
+    def news(self) -> News:
         """Tells whether another connection has written since it was last asked."""
         with self._reconnecting_after_errors():
             connection = self._writer()
             (version,) = connection.execute("PRAGMA data_version").fetchone()
         before, self._seen = self._seen, (connection, version)
-        return before != self._seen
+        return News(is_stale=before != self._seen)
+
+    def end_session(self, session_id: str, ends_at: int) -> None:
+        """Remembers that an instructor has logged out."""
+        with self._reconnecting_after_errors(), transaction(self._writer()) as connection:
+            connection.execute("DELETE FROM ended_sessions WHERE ends_at < ?", (int(time.time()),))
+            connection.execute("INSERT INTO ended_sessions (session_id, ends_at) VALUES (?, ?)", (session_id, ends_at))
+
+    def ended_sessions(self) -> dict[str, int]:
+        """Returns the sessions that were ended, and when none of their tokens is valid any more."""
+        return dict(self._read("SELECT session_id, ends_at FROM ended_sessions", ()))
 
     def usage(self) -> Usage:
         """Returns the size of the file and its log, and the room on their disk."""
@@ -159,8 +174,7 @@ class SqliteStore:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-                with transaction(connection):
-                    prepare_schema(connection)
+                prepare_schema(connection, self._path)
             except BaseException:
                 connection.close()
                 raise
@@ -193,6 +207,26 @@ class SqliteStore:
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StoreUnavailableError(str(error)) from error
+
+
+def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Brings the tables of a file up to date.
+
+    Raises:
+        SchemaError: a later release has made tables that this one cannot use.
+    """
+    if not check_schema(read_schema(connection)):
+        # Slow to load, and needed once for each release at most.
+        from event_server.store.migrate import migrate_sqlite
+
+        migrate_sqlite(path, _BUSY_TIMEOUT_SECONDS)
+
+
+def read_schema(connection: sqlite3.Connection) -> Schema:
+    """Returns the version of the tables."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'").fetchone():
+        return Schema(0, 0)
+    return Schema(*connection.execute("SELECT version, readable_from FROM schema_version").fetchone())
 
 
 def _connect(uri: str) -> sqlite3.Connection:
