@@ -12,6 +12,8 @@ PLAYBOOK := ansible-playbook -i $(INVENTORY)
 # Debian packages of the controller, and what throw-away hosts and tests need besides.
 PACKAGES := ca-certificates git openssh-client python3-venv
 SANDBOX_PACKAGES := debian-archive-keyring e2fsprogs iproute2 mmdebstrap nftables systemd-container
+# The unit tests, which are gates of a build, use a real PostgreSQL; it needs no cluster of the system.
+BUILD_PACKAGES := postgresql
 TEST_PACKAGES := chromium libnss3-tools
 
 FRONT_ENDS := files/extension files/event-server/dashboard
@@ -42,7 +44,7 @@ status: tools ## Show what INVENTORY runs, how it is, and how it came to that
 	$(PLAYBOOK) playbooks/status.yml
 
 .PHONY: build
-build: tools ## Build the release bundle
+build: tools build-packages ## Build the release bundle
 	$(PLAYBOOK) playbooks/build.yml
 
 .PHONY: test
@@ -66,7 +68,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	cd files/event-server/dashboard && jlpm lint:check
 
 .PHONY: unit
-unit: tools $(FRONT_ENDS:=/node_modules) ## Unit tests
+unit: tools build-packages $(FRONT_ENDS:=/node_modules) ## Unit tests
 	pytest tests/unit
 	PYTHONPATH=roles/quality_gates/files python -m quality_gates test
 	cd files/event-server/dashboard && jlpm test
@@ -133,6 +135,11 @@ packages:
 .PHONY: sandbox-packages
 sandbox-packages:
 	$(call install_packages,$(SANDBOX_PACKAGES))
+
+.PHONY: build-packages
+build-packages:
+	@[ -e /etc/postgresql-common ] || [ "$$(id -u)" -ne 0 ] || { mkdir /etc/postgresql-common; echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf; }
+	$(call install_packages,$(BUILD_PACKAGES))
 
 .PHONY: test-packages
 test-packages: build

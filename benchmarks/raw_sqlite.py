@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bodies import Request
 from event_server.events import StoredEvent, read_batch
-from event_server.store.schema import prepare_schema
+from event_server.store.sqlite import prepare_schema
 
 _INSERT = (
     f"INSERT INTO events ({', '.join(StoredEvent._fields)})"  # noqa: S608
@@ -32,9 +32,7 @@ def commit_times(database: Path, batch: int, group: int, seconds: float) -> Iter
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN")
-        prepare_schema(connection)
-        connection.execute("COMMIT")
+        prepare_schema(connection, database)
         while seconds > 0:
             rows: list[StoredEvent] = []
             while len(rows) < group:
