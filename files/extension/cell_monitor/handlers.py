@@ -16,7 +16,7 @@ from cell_monitor.collector import Collector
 from cell_monitor.exposition import CONTENT_TYPE, prefers_text, prometheus_text
 from cell_monitor.metrics import Metrics
 from cell_monitor.notice import NoticeFile
-from cell_monitor.release import running_release
+from cell_monitor.release import RunningRelease
 from cell_monitor.spool import Event, SpoolError
 
 MAX_EVENTS = 200
@@ -26,8 +26,7 @@ FORMATS = ("json", "prometheus")
 
 _DROPPED = re.compile(r"[0-9]{1,6}")
 
-# Of the release that this process was started from, not of one that was activated since.
-_RELEASE = running_release()
+_RELEASE = RunningRelease()
 
 
 class InvalidEventsError(ValueError):
@@ -101,7 +100,7 @@ class HealthHandler(_PolledHandler):
         report: dict[str, Any] = {
             "status": "healthy",
             "version": __version__,
-            "release": _RELEASE,
+            "release": _RELEASE.told(),
             "collecting": self.collector is not None,
         }
         healthy = True
@@ -128,7 +127,9 @@ class MetricsHandler(_PolledHandler):
             wanted = "prometheus" if prefers_text(self.request.headers.get("Accept", "")) else "json"
         if wanted == "prometheus":
             figures = None if self.collector is None else await self.collector.figures()
-            self.finish(prometheus_text(self.metrics, figures, __version__, _RELEASE), set_content_type=CONTENT_TYPE)
+            self.finish(
+                prometheus_text(self.metrics, figures, __version__, _RELEASE.told()), set_content_type=CONTENT_TYPE
+            )
         elif wanted == "json":
             self.answer(HTTPStatus.OK, self.metrics.indicators())
         else:

@@ -8,20 +8,35 @@ from typing import Any
 DEVELOPMENT = "development"
 
 
-def running_release(prefix: Path | None = None) -> str:
-    """The id that the deployment wrote into the environment, ``development`` where none did.
+class RunningRelease:
+    """The release that this process was started from, as it was then."""
 
-    Args:
-        prefix: the root of the environment, of this interpreter where it is not given.
-    """
-    return str(_manifest(prefix).get("release", DEVELOPMENT))
+    def __init__(self, prefix: Path | None = None) -> None:
+        """Reads what the deployment wrote into an environment.
+
+        Args:
+            prefix: the root of the environment, of this interpreter where it is not given.
+        """
+        self._prefix = Path(sys.prefix) if prefix is None else prefix
+        self._manifest = _manifest(self._prefix)
+
+    def told(self) -> str:
+        """The id of the current release, if this process serves that: both differ in nothing that a server reads.
+
+        Otherwise the process's own, so that it never answers for a release that needs another process; ``development``
+        where nothing was deployed.
+        """
+        server = self._manifest.get("server")
+        current = _manifest(self._prefix.parent.parent / "current") if server else {}
+        serves_current = server is not None and current.get("server") == server
+        return str((current if serves_current else self._manifest).get("release", DEVELOPMENT))
 
 
 def release_coverage(prefix: Path | None = None) -> float | None:
     """The share of the release's lines that its tests ran, in percent; None where nobody measured it.
 
     Args:
-        prefix: see `running_release`.
+        prefix: see `RunningRelease`.
     """
     value = _manifest(prefix).get("testCoverage")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:

@@ -8,7 +8,7 @@ import cell_monitor
 import pytest
 from cell_monitor import handlers
 from cell_monitor.app import SETTINGS, CellMonitor
-from cell_monitor.release import release_coverage, running_release
+from cell_monitor.release import RunningRelease, release_coverage
 from conftest import SOURCES, EventServer, make_event, post, refused, until
 from traitlets import TraitError
 
@@ -241,12 +241,24 @@ def test_knows_the_settings_of_the_schema() -> None:
 
 
 def test_the_release_is_the_environments(tmp_path: Path) -> None:
-    assert running_release(tmp_path) == "development"
+    assert RunningRelease(tmp_path).told() == "development"
     (tmp_path / "release.json").write_text('{"release": "1.2.0-1a2b3c4d"}')
-    assert running_release(tmp_path) == "1.2.0-1a2b3c4d"
+    assert RunningRelease(tmp_path).told() == "1.2.0-1a2b3c4d"
     assert release_coverage(tmp_path) is None
     (tmp_path / "release.json").write_text("[]")
-    assert running_release(tmp_path) == "development"
+    assert RunningRelease(tmp_path).told() == "development"
+
+
+def test_a_front_end_that_is_switched_is_told_without_a_restart(tmp_path: Path) -> None:
+    for name, server in (("a", "same"), ("b", "same"), ("c", "other")):
+        folder = tmp_path / "releases" / name
+        folder.mkdir(parents=True)
+        (folder / "release.json").write_text(json.dumps({"release": name, "server": server}))
+    running = RunningRelease(tmp_path / "releases" / "a")
+    for current, told in (("a", "a"), ("b", "b"), ("c", "a")):
+        (tmp_path / "current").unlink(missing_ok=True)
+        (tmp_path / "current").symlink_to(f"releases/{current}")
+        assert running.told() == told
 
 
 @pytest.mark.parametrize(

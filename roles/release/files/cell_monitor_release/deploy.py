@@ -40,7 +40,6 @@ def begin(state: State, target: Generation, who: str, *, is_forced: bool = False
         target,
         going_on.since if going_on else time.time(),
         who,
-        going_on.touched if going_on else (),
     )
     state.progress = progress
     announce(target)
@@ -140,8 +139,6 @@ def turn_part(state: State, part: Part, wanted: switch.Need, *, beside: bool) ->
         database.copy_before(part, state.folder / "databases")
         gates.prove_beside(part)
     progress = state.progress
-    if progress and wanted is switch.Need.RESTART:
-        state.progress = progress = dataclasses.replace(progress, touched=(*progress.touched, part.name))
     switch.carry_out(part, wanted)
     if progress:
         seconds = dict(progress.seconds)
@@ -241,7 +238,7 @@ def put_back(state: State, progress: Progress, generation: Generation, *, beside
     faults = []
     for part in generation.parts:
         try:
-            wanted = switch.need(part, is_touched=part not in untouched and part.name in progress.touched)
+            wanted = switch.need(part)
             if wanted is not switch.Need.NOTHING:
                 turn_part(state, part, wanted, beside=beside)
         except GateError as error:
@@ -252,11 +249,7 @@ def put_back(state: State, progress: Progress, generation: Generation, *, beside
 
 def _untouched(progress: Progress, generation: Generation) -> set[Part]:
     """Returns the parts whose service has not been started since, so that it runs with its old files."""
-    return {
-        part
-        for part in generation.parts
-        if part.name not in progress.touched and (not part.unit or systemd.show(part.unit).started < progress.since)
-    }
+    return {part for part in generation.parts if not part.unit or systemd.show(part.unit).started < progress.since}
 
 
 def restore_files(state: State, generation: Generation, unread: set[Path]) -> None:

@@ -94,9 +94,7 @@ def roll_back(state: State, wanted: str, who: str, why: str) -> Json:
         return _break_off(state, progress, why)
     base = progress.base if progress else state.generation(state.number)
     target = _whole(state, choose(state, wanted))
-    touched = progress.touched if progress else ()
-    since = time.time()
-    progress = Progress("rollback", base, state.number, dataclasses.replace(target, why=why), since, who, touched)
+    progress = Progress("rollback", base, state.number, dataclasses.replace(target, why=why), time.time(), who)
     state.progress = progress
     try:
         deploy.put_back(state, progress, target, beside=_works(base))

@@ -28,7 +28,6 @@ class Progress:
         base: what the host returns to when it fails; None where nothing ran before.
         base_number: number of the generation that was the current one.
         target: what the host is to run; its files are those of the moment when it is committed.
-        touched: names of the parts whose service was restarted, or is about to be.
         since: seconds since 1970.
     """
 
@@ -38,15 +37,13 @@ class Progress:
     target: Generation
     since: float
     who: str
-    touched: tuple[str, ...] = ()
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Json) -> "Progress":
         """Reads it."""
         base = Generation.of(data["base"]) if data["base"] else None
-        changes = {"base": base, "target": Generation.of(data["target"]), "touched": tuple(data["touched"])}
-        return cls(**data | changes)
+        return cls(**data | {"base": base, "target": Generation.of(data["target"])})
 
     def json(self) -> Json:
         """Writes it."""

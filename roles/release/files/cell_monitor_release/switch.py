@@ -21,18 +21,13 @@ class Need(enum.IntEnum):
     RESTART = 3
 
 
-def need(part: Part, *, is_touched: bool = False) -> Need:
-    """Finds out what a part needs to run as it is to. Asks the host, so that a run that was cut off does not matter.
-
-    Args:
-        part: the part.
-        is_touched: whether its service may run with other files than those that are there.
-    """
+def need(part: Part) -> Need:
+    """Finds out what a part needs to run as it is to. Asks the host, so that a run that was cut off does not matter."""
     moved = part.link is not None and files.pointed(part.link) != part.release
     if part.unit is None:
         return Need.LINK if moved else Need.NOTHING
     service = systemd.show(part.unit)
-    if is_touched or not (service.active and service.enabled and _listens(part)):
+    if not (service.active and service.enabled and _listens(part)):
         return Need.RESTART
     if service.needs_reload or _newer(part.files, service.started, below=_UNITS):
         return Need.RESTART
