@@ -57,7 +57,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	ruff format --check
 	mypy plugins/filter tests/unit
 	mypy tests/integration
-	mypy molecule/default/tests benchmarks
+	mypy molecule benchmarks
 	mypy --package quality_gates
 	mypy --package cell_monitor_release
 	mypy files/event-server/src
@@ -91,7 +91,7 @@ bench-deploy: root build sandbox-packages ## Time a deploy beside a hand-written
 
 .PHONY: bench-cell
 bench-cell: up test-packages ## Time a cell with the extension beside one without it
-	PYTHONPATH=molecule/default/tests python benchmarks/cell.py
+	PYTHONPATH=molecule python benchmarks/cell.py
 
 .PHONY: bench-overview
 bench-overview: tools ## Time the instructor's overview beside a computation from the store

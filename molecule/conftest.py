@@ -20,7 +20,7 @@ import pytest
 from testinfra.host import Host
 from xdist.scheduler import LoadScopeScheduling
 
-PROJECT = Path(__file__).parents[3]
+PROJECT = Path(__file__).parents[1]
 CREDENTIALS = PROJECT / "credentials" / "molecule"
 SSH_CONFIG = PROJECT / "build" / "sandbox" / "inventories" / "molecule" / "ssh_config"
 
