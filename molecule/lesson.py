@@ -1,0 +1,106 @@
+"""A class in progress: students who post events and a notebook whose kernel counts, while something is done to the host."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from conftest import PROJECT, Server, eventually
+from lab import create_notebook, launch, log_in, open_notebook, run_cell, trust_authority
+from playwright.sync_api import sync_playwright
+from testinfra.host import Host
+
+_STORED = """
+import json, sqlite3
+db = sqlite3.connect("file:/var/lib/event-server/events.sqlite3?mode=ro", uri=True)
+like = "%@{run}.example.jp"
+print(json.dumps([row[0] for row in db.execute("SELECT event_id FROM events WHERE email_address LIKE ?", [like])]))
+"""
+
+
+class Students:
+    """Two hundred students who post events until the block ends; ``summary`` is there after it.
+
+    The block's end fails where an acknowledged event is not stored, once and only once.
+    """
+
+    def __init__(self, server: Server, host: Host, folder: Path) -> None:
+        self._server = server
+        self._host = host
+        self._acknowledged = folder / "acknowledged"
+        self.run = uuid.uuid4().hex[:8]
+        self.summary: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        credentials = self._server.authority.parents[1]
+        self._process = subprocess.Popen(
+            [sys.executable, PROJECT / "benchmarks" / "students.py"]
+            + ["--url", self._server.url, "--authority", self._server.authority, "--run", self.run]
+            + ["--token-file", credentials / "writers" / self._server.name, "--acknowledged", self._acknowledged],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda: self._acknowledged.exists() and self._acknowledged.stat().st_size, bool)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        output, _ = self._process.communicate(timeout=60)
+        self.summary = json.loads(output)
+        print(f"students: {output.strip()}")
+        if error is None:
+            stored = json.loads(self._host.check_output(f"python3 -c {shlex.quote(_STORED.format(run=self.run))}"))
+            assert self._process.returncode == 0, "something that students sent was never acknowledged"
+            assert len(stored) == len(set(stored)), "an event is stored twice"
+            assert set(self._acknowledged.read_text().split()) <= set(stored), "an acknowledged event is lost"
+
+
+class Notebook:
+    """A browser with a notebook whose kernel counts; the block's end fails where it has not gone on counting."""
+
+    def __init__(self, server: Server, home: Path) -> None:
+        self._server = server
+        self._home = home
+
+    def __enter__(self) -> Self:
+        trust_authority(self._home, self._server.authority)
+        self._playwright = sync_playwright().start()
+        self._browser = launch(self._playwright.chromium, self._home, base_url=self._server.url)
+        page = self._browser.pages[0]
+        log_in(page, self._server.password)
+        page.wait_for_url("**/lab*")
+        name = create_notebook(
+            page,
+            "import os, threading, time\ncount, begun, pid = 0, time.time(), os.getpid()\n"
+            "def work():\n    global count\n    while True:\n        count += 1\n        time.sleep(0.1)\n"
+            "threading.Thread(target=work, daemon=True).start()\nprint('counting')",
+            # A kernel that was restarted, or stood still, says something else.
+            "print('still counting' if os.getpid() == pid and count > 5 * (time.time() - begun) else 'not counting')",
+        )
+        self._panel = open_notebook(page, name)
+        run_cell(self._panel, 0, "counting")
+        return self
+
+    def check(self) -> None:
+        """Fail if the kernel is another one, or its variable has not gone on."""
+        self._panel.locator(".jp-CodeCell").nth(1).click()
+        run_cell(self._panel, 1, "still counting")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.check()
+        finally:
+            self._browser.close()
+            self._playwright.stop()
