@@ -1,4 +1,4 @@
-"""A class in progress: students who post events and a notebook whose kernel counts, while something is done to the host."""
+"""A class in progress while something is done to its host: students who post events, a notebook whose kernel counts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import shlex
 import subprocess
 import sys
-import time
 import uuid
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,14 +39,16 @@ class Students:
         self.summary: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        credentials = self._server.authority.parents[1]
-        self._process = subprocess.Popen(
-            [sys.executable, PROJECT / "benchmarks" / "students.py"]
-            + ["--url", self._server.url, "--authority", self._server.authority, "--run", self.run]
-            + ["--token-file", credentials / "writers" / self._server.name, "--acknowledged", self._acknowledged],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        token = self._server.authority.parents[1] / "writers" / self._server.name
+        options = {
+            "--url": self._server.url,
+            "--authority": self._server.authority,
+            "--token-file": token,
+            "--run": self.run,
+            "--acknowledged": self._acknowledged,
+        }
+        command = [sys.executable, PROJECT / "benchmarks" / "students.py", *chain.from_iterable(options.items())]
+        self._process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
         eventually(lambda: self._acknowledged.exists() and self._acknowledged.stat().st_size, bool)
         return self
 
