@@ -37,16 +37,12 @@ class HelpLog:
     def take(self, key: int, session_id: str | None, *, stops: bool) -> list[tuple[int, int]]:
         """Takes a signal, and returns the times at which requests now begin (1) or no longer do (-1)."""
         place = bisect_right(self._keys, key)
+        # Nearly all come in order, and few begin a request.
+        settled = place == len(self._keys) and (stops or self._is_asked(key))
         self._keys.insert(place, key)
         self._signals.insert(place, (session_id, stops))
         self._begins.insert(place, 0)
-        # A signal matters for as long as a request lives, and depends on what came as long before.
-        at = key >> KEY_SHIFT
-        changes = []
-        for other, begins in self._requests(at - self.lasts, at + self.lasts):
-            if other >= place and begins != self._begins[other]:
-                self._begins[other] = begins
-                changes.append((self._keys[other] >> KEY_SHIFT, 1 if begins else -1))
+        changes = [] if settled else self._changes(place)
         if len(self._keys) > _KEPT:
             self._drop(_KEPT // 8)
         return changes
@@ -59,6 +55,23 @@ class HelpLog:
     def forget(self, before: int) -> None:
         """Drops what occurred before a time in milliseconds since 1970."""
         self._drop(bisect_left(self._keys, before << KEY_SHIFT))
+
+    def _is_asked(self, key: int) -> bool:
+        """Tells whether the latest signal is a heartbeat of a request that lives on at a later place."""
+        if not self._keys or self._signals[-1][1]:
+            return False
+        return (key >> KEY_SHIFT) - (self._keys[-1] >> KEY_SHIFT) <= self.lasts
+
+    def _changes(self, place: int) -> list[tuple[int, int]]:
+        """Brings what begins up to date from a place on, and returns what has changed."""
+        # A signal matters for as long as a request lives, and depends on what came as long before.
+        at = self._keys[place] >> KEY_SHIFT
+        changes = []
+        for other, begins in self._requests(at - self.lasts, at + self.lasts):
+            if other >= place and begins != self._begins[other]:
+                self._begins[other] = begins
+                changes.append((self._keys[other] >> KEY_SHIFT, 1 if begins else -1))
+        return changes
 
     def _drop(self, count: int) -> None:
         del self._keys[:count], self._signals[:count], self._begins[:count]
