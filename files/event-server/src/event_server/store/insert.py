@@ -1,7 +1,8 @@
 """The one statement that is executed often: many rows at once, each event only if it is not there yet.
 
 The interpreter's lock is given up and taken again for each statement, and an event loop that is busy lets go of it
-only every few milliseconds. One statement for each row would make the thread that writes wait for every row.
+only every few milliseconds. One statement for each row would make the thread that writes wait for every row, so a
+group takes few: one that is a little too large is filled with the last row again, which is there already by then.
 """
 
 import sqlite3
@@ -12,8 +13,8 @@ from event_server.events import StoredEvent
 from event_server.store import AppendResult
 from event_server.store.results import results_of
 
-# Few enough to stay in the connection's cache of statements; a group takes a handful of them.
-_SIZES = (256, 64, 16, 4, 1)
+# Few enough to stay in the connection's cache of statements.
+_SIZES = (1024, 256, 128, 64, 32, 16, 8, 4, 2, 1)
 _ROW = f"({', '.join('?' for _ in StoredEvent._fields)})"
 _INSERTS = {
     size: f"INSERT INTO events ({', '.join(StoredEvent._fields)}) VALUES {', '.join([_ROW] * size)}"  # noqa: S608
@@ -37,8 +38,9 @@ def _insert(connection: sqlite3.Connection, events: Sequence[StoredEvent]) -> in
     """Returns how many are new."""
     before = connection.total_changes
     start = 0
-    for size in _SIZES:
-        while len(events) - start >= size:
-            connection.execute(_INSERTS[size], list(chain.from_iterable(events[start : start + size])))
-            start += size
+    while rest := len(events) - start:
+        size = next(size for size in _SIZES if 4 * rest > 3 * size)
+        rows = [*events[start : start + size], *[events[-1]] * (size - rest)]
+        connection.execute(_INSERTS[size], list(chain.from_iterable(rows)))
+        start += min(size, rest)
     return connection.total_changes - before
