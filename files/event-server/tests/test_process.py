@@ -95,6 +95,18 @@ def test_an_end_that_is_asked_for_answers_what_was_begun(make_process: MakeProce
     assert not list(process.database.path.parent.glob("*-wal"))
 
 
+def test_an_answer_comes_in_one_piece(make_process: MakeProcess) -> None:
+    process = make_process().start()
+    request = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nConnection: %b\r\nContent-Length: 2\r\n\r\n[]"
+    # The last of them closes the connection.
+    for connection in (b"keep-alive",) * 20 + (b"close",):
+        with socket.create_connection(("127.0.0.1", process.port), timeout=10) as client:
+            client.sendall(request % connection)
+            head, _, body = client.recv(65536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 401")
+            assert json.loads(body) == {"detail": "a writer's token is needed"}
+
+
 def test_the_service_manager_hears_when_it_answers(make_process: MakeProcess, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         channel.bind(str(tmp_path / "notify"))

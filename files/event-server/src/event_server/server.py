@@ -10,6 +10,7 @@ import uvicorn
 from event_server.app import create_app
 from event_server.config import Config
 from event_server.logs import configure_logging
+from event_server.protocol import GatheringProtocol
 
 # A tenth of the default: how long the thread that writes waits for a busy event loop to make room.
 _SWITCH_SECONDS = 0.0005
@@ -63,7 +64,7 @@ def serve(config: Config) -> bool:
             host=config.host,
             port=config.port,
             loop="uvloop",
-            http="httptools",
+            http=GatheringProtocol,
             ws="websockets-sansio",
             # Screens send pings, and nothing else.
             ws_max_size=4096,
