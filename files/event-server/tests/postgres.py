@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -42,6 +43,19 @@ class Postgres:
 
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", "--pgdata=data", "--wait", f"--mode={mode}", "stop")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Has it answer nobody, and end no connection."""
+        pid = (self._folder / "data/postmaster.pid").read_text().split()[0]
+        pids = [int(pid), *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        for process in pids:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in pids:
+                os.kill(process, signal.SIGCONT)
 
     def url(self, name: str) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"

@@ -140,6 +140,24 @@ def test_a_database_that_is_away(
     compare(process, clients)
 
 
+@on_postgresql
+def test_a_database_that_does_not_answer(
+    make_process: MakeProcess, postgresql: Postgres, chance: random.Random, fault_seconds: float
+) -> None:
+    process = make_process().start()
+    with load(process.port, chance) as clients, httpx.Client(base_url=process.url, timeout=30) as client:
+        clients.wait_for(202)
+        assert overview(client)["metrics"]["totalExecutions"]
+        with postgresql.frozen():
+            until = time.monotonic() + fault_seconds
+            while time.monotonic() < until:
+                assert overview(client)["metrics"]["totalExecutions"]
+                time.sleep(0.2)
+        clients.wait_for(202, seconds=20)
+        wait_until(lambda: client.get("/health").status_code == 200, "health", 10)
+    compare(process, clients)
+
+
 @on_both
 @pytest.mark.parametrize(("before", "after"), [(0, -3600), (3600, 0)], ids=["right", "fast"])
 def test_a_clock_that_is_put_back(
