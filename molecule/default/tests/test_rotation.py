@@ -80,6 +80,12 @@ def log_in(client: httpx.Client, password: str) -> int:
     return client.post("/login", data={"password": password, "_xsrf": client.cookies["_xsrf"]}).status_code
 
 
+def test_a_later_deploy_changes_nothing(server: Server) -> None:
+    run = ansible_playbook("site.yml", "--limit", server.name)
+    assert run.returncode == 0, run.stdout
+    assert " changed=0 " in run.stdout.partition("PLAY RECAP")[2]
+
+
 def test_passwords_are_rotated(server: Server) -> None:
     old, (_, old_instructor) = server.password, server.instructor
     run = ansible_playbook("playbooks/rotate_passwords.yml")
@@ -93,9 +99,3 @@ def test_passwords_are_rotated(server: Server) -> None:
             assert client.get("/api/v1/dashboard/overview").status_code == status_code
     for secret in (old, new, old_instructor, new_instructor):
         assert secret not in run.stdout
-
-
-def test_a_later_deploy_changes_nothing(server: Server) -> None:
-    run = ansible_playbook("site.yml", "--limit", server.name)
-    assert run.returncode == 0, run.stdout
-    assert " changed=0 " in run.stdout.partition("PLAY RECAP")[2]
