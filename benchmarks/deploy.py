@@ -1,4 +1,8 @@
-"""Times a deploy to a fresh host, and a second run, beside a hand-written script's (handwritten.sh) for the same."""
+"""Times a deploy to a fresh host, a second run, an upgrade and a rollback.
+
+Beside it, on hosts of the same kind: a hand-written script's deploy (handwritten.sh), and the operations document's
+own way from one version to another (handwritten/rollback.sh).
+"""
 
 import argparse
 import contextlib
@@ -19,10 +23,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "molecule/rollback/tests"))
+
+from bundles import harmless  # noqa: E402
+
 BENCH = ROOT / "build/bench"
 LOG = BENCH / "deploy.log"
 RESULTS = BENCH / "deploy.json"
 SOURCES = BENCH / "sources.tar"
+UPGRADE = BENCH / "upgrade"
 # An inventory of its own, so that a sandbox of `make up` may exist beside it; secrets and keys lie below it too.
 INVENTORY = BENCH / "inventory/inventories/deploy"
 SSH_CONFIG = BENCH / "inventory/build/sandbox/inventories/deploy/ssh_config"
@@ -35,7 +44,9 @@ BUILD_TOOLS = {"hatchling", "hatch-jupyter-builder", "hatch-nodejs-version", "no
 # Both services, and our part of JupyterLab, through nginx.
 HEALTHY = {"/health": '"healthy"', "/cell-monitor/health": '"healthy"', "/lab": 'type="password"'}
 
-CASES = ("first deploy", "second run")
+CASES = ("first deploy", "second run", "upgrade", "rollback")
+# Part of the rollback: until the last service answers as the earlier release.
+SWITCH = "services switched"
 HANDWRITTEN = " of the hand-written script"
 
 
@@ -155,31 +166,44 @@ def pack_sources() -> None:
             archive.add(written, written.name)
 
 
-def ours(case: str) -> None:
-    """Deploys as this project does."""
-    output = playbook("site.yml", "-e", f"release_bundle={ROOT}/build/bundles/current", timeout=900)
-    if case == CASES[1] and "changed=0" not in output:
+def ours(case: str) -> dict[str, float]:
+    """Deploys as this project does, or rolls back; returns what else was measured, in seconds."""
+    if case == "rollback":
+        output = playbook("playbooks/rollback.yml", timeout=300)
+        told = re.findall(r"(?:event-server|kernel|jupyterlab|nginx) ([0-9.]+) s", output)
+        return {SWITCH: sum(map(float, told))}
+    bundle = UPGRADE if case == "upgrade" else ROOT / "build/bundles/current"
+    output = playbook("site.yml", "-e", f"release_bundle={bundle}", timeout=900)
+    if case == "second run" and "changed=0" not in output:
         raise RuntimeError(f"the second run changed something; see {LOG}")
+    return {}
 
 
-def handwritten(_case: str) -> None:
-    """Deploys as a hand-written script does."""
+def handwritten(case: str) -> dict[str, float]:
+    """Deploys as a hand-written script does, or as the operations document says."""
     ssh = ("ssh", "-F", SSH_CONFIG, HOST)
+    if case in ("upgrade", "rollback"):
+        run(*ssh, "bash deploy/handwritten/rollback.sh", timeout=900)
+        return {}
     run(*ssh, "mkdir --parents deploy && tar --extract --directory deploy", timeout=60, stdin=SOURCES)
     run(*ssh, "bash deploy/handwritten.sh", timeout=2700)
+    return {}
 
 
 def measure(runs: int) -> dict[str, float]:
     """Returns the median of the seconds of each case."""
     seconds: dict[str, list[float]] = {}
     pack_sources()
+    shutil.rmtree(UPGRADE, ignore_errors=True)
+    harmless(UPGRADE, "upgrade")
     for deploy, suffix in [(ours, ""), (handwritten, HANDWRITTEN)] * runs:
         print("A fresh host", flush=True)
         with fresh_host() as address:
             for case in CASES:
                 print(f"{case}{suffix}; load average {os.getloadavg()[0]:.1f}", flush=True)
                 begun = time.monotonic()
-                deploy(case)
+                for name, value in deploy(case).items():
+                    seconds.setdefault(name + suffix, []).append(value)
                 wait_until_healthy(address)
                 seconds.setdefault(case + suffix, []).append(time.monotonic() - begun)
                 print(f"    {seconds[case + suffix][-1]:6.1f} s  healthy", flush=True)
@@ -192,7 +216,8 @@ def report(seconds: dict[str, float]) -> None:
     cases = [case for case in cases if case["name"] not in seconds]
     print(f"\n{'':45} seconds  ratio to the baseline")
     for name, value in seconds.items():
-        ratio = round(value / seconds[name.removesuffix(HANDWRITTEN) + HANDWRITTEN], 3)
+        whole = name.removesuffix(HANDWRITTEN)
+        ratio = round(value / seconds[("rollback" if whole == SWITCH else whole) + HANDWRITTEN], 3)
         cases.append({"name": name, "seconds": value, "ratio_to_baseline": ratio})
         print(f"{name:45} {value:7.1f}  {ratio:5.2f}")
     RESULTS.with_suffix(".new").write_text(json.dumps({"cases": cases}, indent=2) + "\n")

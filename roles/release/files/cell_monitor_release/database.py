@@ -81,6 +81,13 @@ def copy_before(part: Part, folder: Path) -> Path | None:
     return copy
 
 
+def forget_copies(folder: Path, installed: set[str]) -> None:
+    """Removes the copies that were made for releases which are not there any more."""
+    for copy in folder.glob("*.sqlite3"):
+        if copy.stem.partition("-before-")[2] not in installed:
+            copy.unlink()
+
+
 def _as_owner(database: Path, code: str, *arguments: str) -> str | None:
     owner = database.stat()
     identity = [f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups"]

@@ -302,4 +302,6 @@ def prune(state: State, keep: int) -> list[str]:
     state.forget(g for g in generations if g not in kept)
     for path in gone:
         releases.remove(path)
+    database.forget_copies(state.folder / "databases", {path.name for f in folders for path in releases.installed(f)})
+    evidence.forget(state)
     return sorted(path.name for path in gone)

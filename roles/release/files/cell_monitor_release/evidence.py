@@ -1,11 +1,13 @@
 """What is kept of a release that failed."""
 
+import shutil
 from pathlib import Path
 
 from cell_monitor_release import files, health, systemd
 from cell_monitor_release.model import Generation
 from cell_monitor_release.state import Progress, State, now
 
+# Failures.
 _KEPT = 10
 
 
@@ -26,6 +28,13 @@ def collect(state: State, progress: Progress, reason: str, culprits: list[str]) 
         if kept:
             files.write(folder / str(path).strip("/").replace("/", "--"), state.content(kept))
     return folder
+
+
+def forget(state: State) -> None:
+    """Removes what is known of failures long ago."""
+    folders = sorted(state.failed.iterdir(), key=lambda folder: folder.stat().st_mtime)
+    for folder in folders[:-_KEPT]:
+        shutil.rmtree(folder)
 
 
 def _health(generation: Generation) -> dict[str, object]:
