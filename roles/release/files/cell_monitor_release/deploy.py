@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cell_monitor_release import database, evidence, files, gates, releases, switch, systemd
@@ -122,28 +123,39 @@ def turn(state: State, name: str) -> switch.Need:
         if wanted is switch.Need.NOTHING:
             gates.prove(part)
         else:
-            turn_part(state, part, wanted, beside=True)
+            _turn_part(state, part, wanted)
     except GateError as error:
         give_up(state, str(error), error.part)
         raise
     return wanted
 
 
-def turn_part(state: State, part: Part, wanted: switch.Need, *, beside: bool) -> None:
-    """Proves a release beside the present one, if it can be, and puts it in its place."""
+def _turn_part(state: State, part: Part, wanted: switch.Need) -> None:
     started = time.monotonic()
+    _prepare(state, part, wanted, beside=True)
+    switch.carry_out(part, wanted)
+    _note(state, {part.name: time.monotonic() - started})
+
+
+def _prepare(state: State, part: Part, wanted: switch.Need, *, beside: bool) -> None:
+    """Makes sure that a release can be run, if possible by running it beside the present one.
+
+    Raises:
+        GateError: it cannot.
+    """
     switch.check(part)
     if reason := database.obstacle(part):
         raise GateError(part.name, f"release {part.release} of {part.name} cannot be run: {reason}.")
     if beside and wanted is switch.Need.RESTART:
         database.copy_before(part, state.folder / "databases")
         gates.prove_beside(part)
-    progress = state.progress
-    switch.carry_out(part, wanted)
-    if progress:
-        seconds = dict(progress.seconds)
-        switch.timed(seconds, part.name, started)
-        state.progress = dataclasses.replace(progress, seconds=seconds)
+
+
+def _note(state: State, seconds: dict[str, float]) -> None:
+    """Notes how long parts took, in seconds."""
+    if progress := state.progress:
+        added = {name: round(progress.seconds.get(name, 0) + value, 2) for name, value in seconds.items()}
+        state.progress = dataclasses.replace(progress, seconds=progress.seconds | added)
 
 
 def commit(state: State, keep: int) -> Generation | None:
@@ -209,9 +221,8 @@ def give_up(state: State, reason: str, part: str | None = None) -> Generation | 
         put_back(state, progress, progress.base)
         state.bad = state.bad | {key: {"when": now(), "why": reason, "evidence": str(kept)} for key in culprits}
         announce(progress.base)
-    seconds = dict(progress.seconds)
-    switch.timed(seconds, "return", started)
-    conclude(state, dataclasses.replace(progress, seconds=seconds), "failed", why=reason, to=None)
+    _note(state, {"return": time.monotonic() - started})
+    conclude(state, state.progress or progress, "failed", why=reason, to=None)
     return progress.base
 
 
@@ -235,14 +246,33 @@ def put_back(state: State, progress: Progress, generation: Generation, *, beside
     restore_files(state, generation, {path for part in untouched for path in part.kept})
     if any(systemd.show(part.unit).needs_reload for part in generation.parts if part.unit):
         systemd.systemctl("daemon-reload")
-    faults = []
+    due: dict[Part, switch.Need] = {}
     for part in generation.parts:
+        if (wanted := switch.need(part)) is not switch.Need.NOTHING:
+            due[part] = wanted
+    # After a failure there is no choice.
+    if progress.verb == "rollback":
+        for part, wanted in due.items():
+            _prepare(state, part, wanted, beside=beside)
+    _carry_out_all(state, due)
+
+
+def _carry_out_all(state: State, due: dict[Part, switch.Need]) -> None:
+    """Does what parts need, of all of them at once: a class waits for the slowest and not for their sum."""
+    seconds: dict[str, float] = {}
+    faults: list[GateError] = []
+
+    def carry_out(part: Part) -> None:
+        started = time.monotonic()
         try:
-            wanted = switch.need(part)
-            if wanted is not switch.Need.NOTHING:
-                turn_part(state, part, wanted, beside=beside)
+            switch.carry_out(part, due[part])
         except GateError as error:
             faults.append(error)
+        seconds[part.name] = time.monotonic() - started
+
+    with ThreadPoolExecutor(max(1, len(due))) as pool:
+        list(pool.map(carry_out, due))
+    _note(state, seconds)
     if faults:
         raise faults[0]
 

@@ -2,7 +2,6 @@
 
 import enum
 import os
-import time
 from pathlib import Path
 
 from cell_monitor_release import files, gates, releases, systemd
@@ -110,11 +109,6 @@ def _listen(unit: str, socket: str) -> None:
         # A service from before listens by itself, and would be in the way.
         systemd.systemctl("stop", unit)
         systemd.systemctl("start", socket)
-
-
-def timed(seconds: dict[str, float], name: str, started: float) -> None:
-    """Notes how long something took, in seconds."""
-    seconds[name] = round(seconds.get(name, 0) + time.monotonic() - started, 2)
 
 
 def user() -> str:
