@@ -82,7 +82,7 @@ molecule: root test-packages sandbox-packages ## Molecule scenarios, on hosts ma
 	molecule test --all --no-command-borders
 
 .PHONY: test-faults
-test-faults: tools ## 500 kills of the event server under load on each store, and other faults of 20 s
+test-faults: tools build-packages ## 500 kills of the event server under load on each store, and other faults of 20 s
 	cd files/event-server && pytest tests/test_faults.py --kills=500 --fault-seconds=20 -rP
 
 .PHONY: bench-deploy
