@@ -159,6 +159,20 @@ def test_a_damaged_release_is_named_and_installed_again(server: Server, host: Ho
     host.check_output(f"ls {path}")
 
 
+def test_without_a_network(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
+    """Only the controller is in reach, which is the host's neighbour."""
+    other = bundles.harmless(tmp_path / "bundle", "offline")
+    route = host.check_output("ip route show default")
+    host.check_output("ip route del default && ! timeout 2 bash -c '</dev/tcp/9.9.9.9/53' 2>/dev/null")
+    try:
+        assert deploy(server, other).returncode == 0
+        assert_healthy(server, host, other)
+        assert ansible_playbook("playbooks/rollback.yml", "--limit", server.name).returncode == 0
+        assert_healthy(server, host, good)
+    finally:
+        host.check_output(f"ip route replace {route}")
+
+
 @pytest.fixture
 def interrupted(server: Server) -> Iterator[Callable[[Path, int], bool]]:
     """Deploys a bundle, and kills the controller after so many tasks; tells whether there were so many."""
