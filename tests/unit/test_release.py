@@ -310,3 +310,10 @@ def test_drift_names_what_is_not_as_it_was(host: Host) -> None:
         f"{host.config} was changed.",
         f"{host.folder}/etc/served is there, and does not belong to the release.",
     ]
+
+
+def test_what_another_version_of_the_program_wrote_is_understood() -> None:
+    from cell_monitor_release.model import Part
+
+    part = Part("app", seconds=3)
+    assert Part.of(part.json() | {"unheard_of": 1}) == part

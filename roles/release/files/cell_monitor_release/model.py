@@ -1,11 +1,17 @@
 """Parts, and generations made of them."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+
+
+def known(kind: type, data: Json) -> Json:
+    """Returns what a class knows of what another version of this program has written."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Part:
             values[name] = tuple(map(Path, values.get(name, ())))
         for name in ("folder", "database"):
             values[name] = Path(values[name]) if values.get(name) else None
-        return cls(**values)
+        return cls(**known(cls, values))
 
     def json(self) -> Json:
         """Writes a part."""
@@ -132,7 +138,7 @@ class Generation:
     def of(cls, data: Json) -> "Generation":
         """Reads a generation."""
         files = {Path(path): Kept(**kept) if kept else None for path, kept in data["files"].items()}
-        return cls(**data | {"parts": tuple(map(Part.of, data["parts"])), "files": files})
+        return cls(**known(cls, data) | {"parts": tuple(map(Part.of, data["parts"])), "files": files})
 
     def json(self) -> Json:
         """Writes a generation."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from cell_monitor_release import files
 from cell_monitor_release.errors import ReleaseError
-from cell_monitor_release.model import Generation, Json, Kept, Part
+from cell_monitor_release.model import Generation, Json, Kept, Part, known
 
 FOLDER = Path("/var/lib/cell-monitor-release")
 _LOCK_SECONDS = 120
@@ -43,7 +43,7 @@ class Progress:
     def of(cls, data: Json) -> "Progress":
         """Reads it."""
         base = Generation.of(data["base"]) if data["base"] else None
-        return cls(**data | {"base": base, "target": Generation.of(data["target"])})
+        return cls(**known(cls, data) | {"base": base, "target": Generation.of(data["target"])})
 
     def json(self) -> Json:
         """Writes it."""
