@@ -36,6 +36,7 @@ class Host:
         self.units.write_text("{}")
         self.has_candidates = True
         self.calls: list[str] = []
+        self.database: Path | None = None
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
 
@@ -64,6 +65,7 @@ class Host:
             health_url=f"http://127.0.0.1:{self.port}/health",
             candidate="app-candidate@",
             candidate_socket=str(self.folder / "%i.sock"),
+            database=self.database,
             seconds=2,
         )
 
@@ -105,7 +107,7 @@ class Host:
 
     # systemd.
 
-    def run(self, argv: Sequence[str], _seconds: float = 0) -> subprocess.CompletedProcess[str]:
+    def run(self, argv: Sequence[str], seconds: float = 0) -> subprocess.CompletedProcess[str]:  # noqa: ARG002
         """Stands in for ``systemd.run``; what it knows is in a file, as systemd outlives who asks it."""
         if argv[0] != "systemctl":
             return subprocess.run(argv, check=False, capture_output=True, text=True)

@@ -1,6 +1,8 @@
 """Deploys to a host whose services really run: what is proven, what is refused, what comes back."""
 
+import contextlib
 import os
+import sqlite3
 import time
 
 import pytest
@@ -295,6 +297,46 @@ class TestRollback:
         generation = host.state.generations()[0]
         assert drift.differences(generation) == []
         assert drift.differences(generation, thorough=True) == [f"{path} is damaged."]
+
+
+class TestDatabase:
+    """A release that raises the schema of the service's database."""
+
+    def set_schema(self, host: Host, version: int, readable_from: int) -> None:
+        host.database = host.folder / "events.sqlite3"
+        with contextlib.closing(sqlite3.connect(host.database)) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER, readable_from INTEGER)")
+            connection.execute("DELETE FROM schema_version")
+            connection.execute("INSERT INTO schema_version VALUES (?, ?)", (version, readable_from))
+            connection.commit()
+
+    def test_it_is_copied_before(self, host: Host) -> None:
+        host.install("C", schema=1)
+        self.set_schema(host, 1, 1)
+        host.deploy("C", "a")
+        assert not (host.state.folder / "databases").exists()
+        host.install("D", schema=2)
+        host.deploy("D", "a")
+        (copy,) = (host.state.folder / "databases").iterdir()
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            assert connection.execute("SELECT version FROM schema_version").fetchone() == (1,)
+
+    def test_a_release_that_cannot_read_it_is_not_returned_to(self, host: Host) -> None:
+        self.set_schema(host, 1, 1)
+        host.install("C", schema=1)
+        host.deploy("C", "a")
+        host.install("D", schema=2)
+        host.deploy("D", "a")
+        self.set_schema(host, 2, 2)
+        with pytest.raises(ReleaseError, match=r"schema 2, which needs .* knows 1; the database as it was before is /"):
+            rollback.roll_back(host.state, "C", "tester", "")
+        assert host.runs() == ("D", "a")
+
+    def test_nor_deployed(self, host: Host) -> None:
+        host.install("C", schema=1)
+        self.set_schema(host, 2, 2)
+        assert "needs a release that knows schema 2" in fail(host, "C")
+        assert host.runs() == host.there() == ("A", "a")
 
 
 def test_drift_names_what_is_not_as_it_was(host: Host) -> None:

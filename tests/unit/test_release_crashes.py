@@ -1,4 +1,4 @@
-"""The program is killed before each of its effects in turn: the host serves one whole release, and goes on from there."""
+"""The program is killed before each of its effects in turn: the host serves one whole release, and goes on."""
 
 import os
 import signal
