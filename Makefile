@@ -62,6 +62,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	mypy --package cell_monitor_release
 	mypy files/event-server/src
 	mypy files/extension/cell_monitor
+	mypy files/systemd-kernels/src
 	yamllint --strict .
 	ansible-lint --offline --profile production
 	cd files/extension && jlpm lint:check

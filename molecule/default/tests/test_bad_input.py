@@ -14,6 +14,9 @@ from testinfra.host import Host
 CASES: list[tuple[dict[str, object], list[str]]] = [
     ({"jupyterlab_team_name": "チーム0"}, ["jupyterlab_team_name is チーム0", "チームA to チームZ"]),
     ({"jupyterlab_port": 70000}, ["jupyterlab_port is 70000", "1024 to 65535"]),
+    ({"jupyterlab_kernel_memory_max": "lots"}, ["jupyterlab_kernel_memory_max is lots", "2G or 512M"]),
+    ({"jupyterlab_kernel_tasks_max": 1}, ["jupyterlab_kernel_tasks_max is 1", "32 to 100000"]),
+    ({"jupyterlab_kernel_idle_hours": -1}, ["jupyterlab_kernel_idle_hours is -1", "0 to 8760"]),
     ({"event_server_port": 0}, ["event_server_port is 0", "1024 to 65535"]),
     ({"event_server_retention_days": 1}, ["event_server_retention_days is 1", "7 to 36500"]),
     ({"event_server_tokenless_networks": ["192.168.0.0/33"]}, ["event_server_tokenless_networks", "192.168.0.0/33"]),

@@ -24,7 +24,11 @@ def api_documentation_coverage(project: Project) -> Measured:
     def measure() -> Measured:
         python = dict(
             declaration
-            for package in (project.extension / "cell_monitor", project.event_server / "src/event_server")
+            for package in (
+                project.extension / "cell_monitor",
+                project.event_server / "src/event_server",
+                project.systemd_kernels / "src",
+            )
             for declaration in python_declarations(package)
         )
         shares = {"TypeScript": _typescript_declarations(project), "Python": python}
@@ -38,7 +42,9 @@ def api_documentation_coverage(project: Project) -> Measured:
             + (f"; without: {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}" if missing else ""),
         )
 
-    return project.remembered("documentation", [project.extension, project.event_server], measure)
+    return project.remembered(
+        "documentation", [project.extension, project.event_server, project.systemd_kernels], measure
+    )
 
 
 def python_declarations(package: Path) -> Iterator[tuple[str, bool]]:

@@ -36,6 +36,11 @@ class Project:
         return self.root / "files/event-server"
 
     @property
+    def systemd_kernels(self) -> Path:
+        """The kernels that outlive the Jupyter server."""
+        return self.root / "files/systemd-kernels"
+
+    @property
     def typescript(self) -> dict[str, Path]:
         """The folders of the TypeScript packages, by the name of their logs."""
         return {"extension": self.extension, "dashboard": self.event_server / "dashboard"}
