@@ -72,6 +72,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 unit: tools build-packages $(FRONT_ENDS:=/node_modules) ## Unit tests
 	pytest tests/unit
 	PYTHONPATH=roles/quality_gates/files python -m quality_gates test
+	cd files/systemd-kernels && pytest
 	cd files/event-server/dashboard && jlpm test
 
 .PHONY: integration

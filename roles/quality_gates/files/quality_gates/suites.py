@@ -87,14 +87,6 @@ SUITES = (
         _of_coverage_py,
     ),
     Suite(
-        "systemd-kernels",
-        "the kernels' manager",
-        "files/systemd-kernels",
-        ("pytest", "--cov", "--cov-report=json:{report}"),
-        "build/gates/systemd-kernels-coverage.json",
-        _of_coverage_py,
-    ),
-    Suite(
         "front-end",
         "the front end",
         "files/extension",
