@@ -213,6 +213,14 @@ class TestPruning:
         deploy.prune(host.state, 2)
         assert {g.releases["app"] for g in host.state.generations()} >= {"A", "C"}
 
+    def test_what_was_before_is_kept_rather_than_what_was_rolled_back(self, host: Host) -> None:
+        host.deploy("B", "a")
+        for name in "CDE":
+            self.deploy(host, name)
+            rollback.roll_back(host.state, "B", "tester", "")
+        rollback.roll_back(host.state, "", "tester", "")
+        assert host.runs()[0] == "A"
+
 
 class TestRollback:
     """The way back."""

@@ -309,11 +309,15 @@ def _dismiss(path: Path) -> None:
 
 
 def _kept(generations: list[Generation], current: int, keep: int) -> list[Generation]:
-    """Returns the current generation, its parent, and those of the newest releases."""
-    parent = next((g.parent for g in generations if g.number == current), 0)
-    kept = [g for g in generations if g.number in (current, parent)]
-    newest = [g for g in reversed(generations) if g not in kept]
-    for generation in newest[: _GENERATIONS * keep]:
+    """Returns the current generation, its parent, and of the others those that are likely to be returned to."""
+    by_number = {generation.number: generation for generation in generations}
+    line = []
+    while current in by_number:
+        line.append(by_number.pop(current))
+        current = line[-1].parent
+    kept = line[:2]
+    others = line[2:] + sorted(by_number.values(), key=lambda generation: -generation.number)
+    for generation in others[: _GENERATIONS * keep]:
         if len({tuple(g.releases.items()) for g in [*kept, generation]}) <= keep:
             kept.append(generation)
     return kept
