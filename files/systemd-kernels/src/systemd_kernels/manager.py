@@ -43,12 +43,15 @@ class SystemdKernelManager(AsyncMappingKernelManager):
         for kernel_id, kernel in list(self._kernels.items()):
             if _provisioner(kernel) is not None:
                 self.log.info("Leaving kernel %s to the next server", kernel_id)
-                kernel.stop_restarter()
-                self.stop_watching_activity(kernel_id)  # type: ignore[no-untyped-call]
-                self.remove_kernel(kernel_id)
+                self._let_go(kernel_id)
         await super()._async_shutdown_all(now=now)
 
     shutdown_all = _async_shutdown_all  # type: ignore[assignment]
+
+    def _let_go(self, kernel_id: str) -> None:
+        self._kernels[kernel_id].stop_restarter()
+        self.stop_watching_activity(kernel_id)  # type: ignore[no-untyped-call]
+        self.remove_kernel(kernel_id)
 
     def _take_over(self) -> None:
         settings = SystemdProvisioner(parent=self)
@@ -58,6 +61,11 @@ class SystemdKernelManager(AsyncMappingKernelManager):
         for kernel_id, folder in folders.items():
             if not self._took_over(kernel_id, folder, running.get(kernel_id)):
                 folder.remove()
+        # While systemd still names a process by its number, no other one has got it.
+        again = units.running()
+        for kernel_id in [known for known in self._kernels if again.get(known) != running.get(known)]:
+            self.log.warning("Kernel %s has ended while it was taken over", kernel_id)
+            self._let_go(kernel_id)
         # What nobody can reach only takes room.
         units.stop_soon(running.keys() - self._kernels.keys())
         if self._kernels:

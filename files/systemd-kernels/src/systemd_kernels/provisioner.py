@@ -178,9 +178,7 @@ class SystemdProvisioner(LocalProvisioner):
 
     def _hold(self, running: Running) -> None:
         self._process = Process.find(running.pid)
-        # While systemd still names the number, no other process has got it.
-        if self._process is None or self.units.running().get(str(self.kernel_id)) != running:
-            self._let_go()
+        if self._process is None:
             raise UnitError("its unit has ended")
         self._invocation = running.invocation
 
