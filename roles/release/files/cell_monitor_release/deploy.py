@@ -243,8 +243,8 @@ def put_back(state: State, progress: Progress, generation: Generation, *, beside
         if part.link and not generation.part(part.name):
             files.remove(part.link)
     untouched = set() if progress.verb == "rollback" else _untouched(progress, generation)
-    restore_files(state, generation, {path for part in untouched for path in part.kept})
-    if any(systemd.show(part.unit).needs_reload for part in generation.parts if part.unit):
+    is_unit = restore_files(state, generation, {path for part in untouched for path in part.kept})
+    if is_unit or any(systemd.show(part.unit).needs_reload for part in generation.parts if part.unit):
         systemd.systemctl("daemon-reload")
     due: dict[Part, switch.Need] = {}
     for part in generation.parts:
@@ -282,25 +282,28 @@ def _untouched(progress: Progress, generation: Generation) -> set[Part]:
     return {part for part in generation.parts if not part.unit or systemd.show(part.unit).started < progress.since}
 
 
-def restore_files(state: State, generation: Generation, unread: set[Path]) -> None:
-    """Puts files back.
+def restore_files(state: State, generation: Generation, unread: set[Path]) -> bool:
+    """Puts files back; returns whether a unit is among those that were changed.
 
     Args:
         state: where they are kept.
         generation: the one that they belong to.
         unread: those of them that no process has read since; they keep their time, so that nothing is restarted.
     """
+    changed = []
     for path, kept in generation.files.items():
         there = files.look(path)
-        if kept is None:
-            if there:
-                _dismiss(path)
-                files.remove(path)
-        elif there is None or not kept.same(there[0]):
+        if kept is None and there:
+            changed.append(path)
+            _dismiss(path)
+            files.remove(path)
+        elif kept and not (there and kept.same(there[0])):
+            changed.append(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, state.content(kept), kept.mode, (kept.uid, kept.gid))
         if kept and path in unread:
             files.set_time(path, kept.mtime_ns)
+    return any(path.is_relative_to(_UNITS) for path in changed)
 
 
 def _dismiss(path: Path) -> None:
