@@ -158,20 +158,27 @@ def test_a_database_that_does_not_answer(
     compare(process, clients)
 
 
+def set_clock(clock: Path, seconds: int) -> None:
+    """Makes a clock wrong; at no moment is its file, which the server reads for each request, empty."""
+    new = clock.with_suffix(".new")
+    new.write_text(str(seconds))
+    new.replace(clock)
+
+
 @on_both
 @pytest.mark.parametrize(("before", "after"), [(0, -3600), (3600, 0)], ids=["right", "fast"])
 def test_a_clock_that_is_put_back(
     make_process: MakeProcess, tmp_path: Path, chance: random.Random, before: int, after: int
 ) -> None:
     clock = tmp_path / "clock"
-    clock.write_text(str(before))
+    set_clock(clock, before)
     wrong = {"WRONG_CLOCK": str(clock), "PYTHONPATH": f"{Path(__file__).parent / 'wrong_clock'}:{SRC}"}
     process = make_process(retention_days="7").start(**wrong)
     with httpx.Client(base_url=process.url, timeout=30) as client:
         with load(process.port, chance) as clients:
             clients.wait_for(202)
             shown = len(clients.accepted)
-            clock.write_text(str(after))
+            set_clock(clock, after)
             clients.wait_for(202)
             assert overview(client)["metrics"]["totalExecutions"] > shown
             pruned = command(process, "prune", "--json", **wrong)
