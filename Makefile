@@ -14,7 +14,7 @@ PACKAGES := ca-certificates git openssh-client python3-venv
 SANDBOX_PACKAGES := debian-archive-keyring e2fsprogs iproute2 mmdebstrap nftables systemd-container
 # The unit tests, which are gates of a build, use a real PostgreSQL; it needs no cluster of the system.
 BUILD_PACKAGES := postgresql
-TEST_PACKAGES := chromium libnss3-tools
+TEST_PACKAGES := chromium libnss3-tools procps
 
 FRONT_ENDS := files/extension files/event-server/dashboard
 

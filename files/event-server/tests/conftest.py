@@ -196,7 +196,7 @@ class Process:
     def start(self, **environment: str) -> "Process":
         """Launches it and waits until it answers."""
         self.launch(**environment)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

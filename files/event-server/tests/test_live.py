@@ -77,7 +77,7 @@ def batch(chance: random.Random, size: int) -> list[StoredEvent]:
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(scenario, 60))
+    asyncio.run(asyncio.wait_for(scenario, 300))
 
 
 def test_it_misses_nothing_and_counts_nothing_twice(tmp_path: Path) -> None:
