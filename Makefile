@@ -60,6 +60,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	mypy molecule benchmarks
 	mypy --package quality_gates
 	mypy --package cell_monitor_release
+	mypy --package cell_monitor_backup
 	mypy --package cell_monitor_jobs
 	mypy files/event-server/src
 	mypy files/extension/cell_monitor
