@@ -184,13 +184,23 @@ class Process:
         values |= {key: f'"{value}"' for key, value in (database.keys | secrets).items()} | keys
         self.config.write_text("".join(f"{key} = {value}\n" for key, value in values.items()))
 
-    def launch(self, **environment: str) -> None:
+    def launch(
+        self, listener: socket.socket | None = None, unix_socket: Path | None = None, **environment: str
+    ) -> None:
+        """Starts it; with a listener, as systemd does that listens for it."""
+        command = [sys.executable, "-m", "event_server", "serve", "--config", str(self.config)]
+        command += ["--unix-socket", str(unix_socket)] if unix_socket else []
+        inherited = [listener.fileno()] if listener else []
+        for number in inherited:
+            script = f'exec 3<&{number}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+            command = ["bash", "-c", script, "bash", *command]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "event_server", "serve", "--config", str(self.config)],
+                command,
                 env=os.environ | {"PYTHONPATH": str(SRC)} | environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=inherited,
             )
 
     def start(self, **environment: str) -> "Process":

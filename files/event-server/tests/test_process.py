@@ -4,14 +4,15 @@ import random
 import resource
 import socket
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from conftest import PASSWORD, READER, TOKEN, WRITER, Process, Stored, event, on_both, post
+from posters import wait_until
 
 MakeProcess = Callable[..., Process]
 
@@ -83,7 +84,7 @@ def test_an_end_that_is_asked_for_answers_what_was_begun(make_process: MakeProce
     loads = [Load(process.port) for _ in range(4)]
     for load in loads:
         load.start()
-    time.sleep(0.3)
+    wait_until(lambda: all(load.accepted for load in loads), "all are answered")
     code = process.stop()
     for load in loads:
         load.stopped.set()
@@ -93,6 +94,60 @@ def test_an_end_that_is_asked_for_answers_what_was_begun(make_process: MakeProce
     assert accepted
     assert accepted == set(stored_ids(process.database))
     assert not list(process.database.path.parent.glob("*-wal"))
+
+
+class NewConnections(Load):
+    """A client that connects for each request, and notes what was refused or cut off."""
+
+    def run(self) -> None:
+        self.failures: list[str] = []
+        while not self.stopped.is_set():
+            sent = event()
+            with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+                try:
+                    connection.request("POST", "/api/v1/events", json.dumps([sent]), WRITER)
+                    status: object = connection.getresponse().status
+                except (OSError, http.client.HTTPException) as error:
+                    status = repr(error)
+            if status == 202:
+                self.accepted.append(sent["eventId"])
+            else:
+                self.failures.append(str(status))
+
+
+def has_more(loads: Sequence[Load], than: int) -> bool:
+    return sum(len(load.accepted) for load in loads) > than
+
+
+def test_a_restart_refuses_and_cuts_off_nobody(make_process: MakeProcess) -> None:
+    process = make_process()
+    with socket.create_server(("127.0.0.1", process.port), backlog=4096) as listener:
+        process.launch(listener)
+        loads = [NewConnections(process.port) for _ in range(8)]
+        for load in loads:
+            load.start()
+        for _ in range(3):
+            before = sum(len(load.accepted) for load in loads)
+            wait_until(partial(has_more, loads, before + 50), "more is accepted")
+            assert process.stop() in (0, -15)
+            process.launch(listener)
+        for load in loads:
+            load.stopped.set()
+            load.join(20)
+        assert process.stop() in (0, -15)
+    assert [failure for load in loads for failure in load.failures] == []
+    assert {event_id for load in loads for event_id in load.accepted} == set(stored_ids(process.database))
+
+
+def test_a_server_beside_another(make_process: MakeProcess, tmp_path: Path) -> None:
+    process = make_process()
+    process.launch(unix_socket=tmp_path / "http.sock")
+    transport = httpx.HTTPTransport(uds=str(tmp_path / "http.sock"))
+    with httpx.Client(transport=transport, base_url="http://localhost") as client:
+        wait_until((tmp_path / "http.sock").exists, "it listens")
+        assert client.get("/health").status_code == 200
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", process.port))
 
 
 def test_an_answer_comes_in_one_piece(make_process: MakeProcess) -> None:

@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     serve = commands.add_parser("serve", help="serve until a signal ends it")
     serve.set_defaults(run=_serve)
     serve.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, TOML")
+    serve.add_argument("--unix-socket", type=Path, metavar="PATH", help="listen there instead")
     config = commands.add_parser("check-config", help="check a configuration without using it")
     config.set_defaults(run=_check_config)
     config.add_argument("config", type=Path, metavar="FILE", help="the configuration, TOML")
@@ -44,7 +45,7 @@ def _serve(options: argparse.Namespace) -> int:
     # Not needed to check a configuration, and slow to load.
     from event_server.server import serve
 
-    return 0 if serve(load_config(options.config)) else 1
+    return 0 if serve(load_config(options.config), options.unix_socket) else 1
 
 
 def _check_config(options: argparse.Namespace) -> int:

@@ -1,9 +1,15 @@
-"""uvicorn's HTTP, with one system call for an answer where it takes one for the head and one for the body."""
+"""uvicorn's HTTP, with one system call for an answer where it takes one for the head and one for the body.
+
+And with patience at the end: whoever has just connected has a request on its way.
+"""
 
 import asyncio
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# How long a connection without a request is kept when the server ends.
+_PATIENCE_SECONDS = 0.3
 
 
 class _Gathering:
@@ -40,3 +46,14 @@ class GatheringProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begins a connection."""
         super().connection_made(cast(asyncio.Transport, _Gathering(transport, self.loop)))
+
+    def shutdown(self) -> None:
+        """Ends a connection, after the answer to the request that it is for."""
+        if self.cycle is None:
+            self.loop.call_later(_PATIENCE_SECONDS, self._end)
+        else:
+            super().shutdown()
+
+    def _end(self) -> None:
+        if self in self.connections:
+            super().shutdown()

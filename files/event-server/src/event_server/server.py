@@ -4,6 +4,7 @@ import gc
 import os
 import socket
 import sys
+from pathlib import Path
 
 import uvicorn
 
@@ -14,6 +15,9 @@ from event_server.protocol import GatheringProtocol
 
 # A tenth of the default: how long the thread that writes waits for a busy event loop to make room.
 _SWITCH_SECONDS = 0.0005
+# Connections that may wait while the process is restarted or busy; the kernel's own limit is as high.
+_BACKLOG = 4096
+_FIRST_INHERITED = 3
 
 
 class _Server(uvicorn.Server):
@@ -47,8 +51,20 @@ def notify(state: str) -> None:
         channel.send(state.encode())
 
 
-def serve(config: Config) -> bool:
+def inherited_sockets() -> list[socket.socket] | None:
+    """Returns the sockets that systemd listens on for this process, None if there are none (``sd_listen_fds(3)``)."""
+    if os.environ.pop("LISTEN_PID", None) != str(os.getpid()):
+        return None
+    count = int(os.environ.pop("LISTEN_FDS", "0"))
+    return [socket.socket(fileno=number) for number in range(_FIRST_INHERITED, _FIRST_INHERITED + count)] or None
+
+
+def serve(config: Config, unix_socket: Path | None = None) -> bool:
     """Serves until a signal ends it, then answers what it has begun.
+
+    Args:
+        config: the configuration. Its address does not count where systemd has given a socket.
+        unix_socket: where to listen instead.
 
     Returns:
         whether the server had started.
@@ -63,6 +79,8 @@ def serve(config: Config) -> bool:
             create_app(config),
             host=config.host,
             port=config.port,
+            uds=str(unix_socket) if unix_socket else None,
+            backlog=_BACKLOG,
             loop="uvloop",
             http=GatheringProtocol,
             ws="websockets-sansio",
@@ -77,5 +95,5 @@ def serve(config: Config) -> bool:
             timeout_graceful_shutdown=20,
         )
     )
-    server.run()
+    server.run(None if unix_socket else inherited_sockets())
     return server.started

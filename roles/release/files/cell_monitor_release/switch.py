@@ -43,7 +43,10 @@ def _newer(paths: tuple[Path, ...], since: float, below: Path = Path("/")) -> bo
 
 
 def _listens(part: Part) -> bool:
-    return part.socket is None or systemd.show(part.socket).active
+    if part.socket is None:
+        return True
+    socket = systemd.show(part.socket)
+    return socket.active and not _newer((_UNITS / part.socket,), socket.entered)
 
 
 def _serves(part: Part, pid: int) -> bool:
@@ -90,7 +93,7 @@ def _refresh(part: Part, unit: str, wanted: Need) -> None:
     if not service.loaded or service.needs_reload:
         systemd.systemctl("daemon-reload")
     if part.socket:
-        _listen(unit, part.socket)
+        _listen(part, unit, part.socket)
     if not service.enabled:
         systemd.systemctl("enable", "--quiet", unit)
     if wanted is Need.RESTART:
@@ -101,13 +104,12 @@ def _refresh(part: Part, unit: str, wanted: Need) -> None:
         raise GateError(part.name, f"{unit} with release {part.release} does not start: {told}")
 
 
-def _listen(unit: str, socket: str) -> None:
-    service = systemd.show(socket)
-    if not service.enabled:
+def _listen(part: Part, unit: str, socket: str) -> None:
+    if not systemd.show(socket).enabled:
         systemd.systemctl("enable", "--quiet", socket)
-    if not service.active:
-        # A service from before listens by itself, and would be in the way.
-        systemd.systemctl("stop", unit)
+    if not _listens(part):
+        # A service from before listens by itself, and one that runs has the old socket.
+        systemd.systemctl("stop", socket, unit)
         systemd.systemctl("start", socket)
 
 

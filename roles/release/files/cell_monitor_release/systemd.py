@@ -19,6 +19,7 @@ _PROPERTIES = (
     "UnitFileState",
     "ExecMainStartTimestamp",
     "StateChangeTimestamp",
+    "ActiveEnterTimestamp",
 )
 _SECONDS = 120
 
@@ -30,6 +31,7 @@ class Service:
     Attributes:
         started: when its process was started, in seconds since 1970; 0 if it was not.
         changed: when it was started, stopped or reloaded last, in seconds since 1970.
+        entered: since when it is active, whatever it has done meanwhile, in seconds since 1970.
         restarts: how often systemd has restarted it by itself.
     """
 
@@ -42,6 +44,7 @@ class Service:
     enabled: bool
     started: float
     changed: float
+    entered: float
 
     @property
     def active(self) -> bool:
@@ -68,6 +71,7 @@ def show(unit: str) -> Service:
         enabled=values.get("UnitFileState") in ("enabled", "static", "enabled-runtime"),
         started=_time(values.get("ExecMainStartTimestamp", "")),
         changed=_time(values.get("StateChangeTimestamp", "")),
+        entered=_time(values.get("ActiveEnterTimestamp", "")),
     )
 
 
