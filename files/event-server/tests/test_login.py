@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from conftest import PASSWORD, event, post
@@ -152,3 +152,32 @@ def test_files_of_the_screen(tmp_path: Path) -> None:
 
 def test_a_build_without_the_screen(tmp_path: Path) -> None:
     assert ScreenFiles(tmp_path / "none").answer("index.html").status_code == 503
+
+
+class TestAProxyThatLogsIn:
+    HEADER: ClassVar = {"X-Forwarded-User": "suzuki"}
+
+    def test_is_believed(self, make_client: Callable[..., TestClient]) -> None:
+        client = make_client(peer="192.0.2.7", login_proxies=["192.0.2.7/32"])
+        post(client, event("help"))
+        assert client.get("/dashboard/", follow_redirects=False, headers=self.HEADER).status_code == 200
+        assert client.get("/dashboard/session", headers=self.HEADER).json() == {"name": "suzuki"}
+        assert client.get(OVERVIEW, headers=self.HEADER).status_code == 200
+        url = "/api/v1/dashboard/students/taro@example.jp/dismiss-help"
+        assert client.post(url, headers=self.HEADER | {"Origin": "https://evil.example"}).status_code == 403
+        assert client.post(url, headers=self.HEADER | SAME_SITE).status_code == 200
+        with client.websocket_connect("/api/v1/dashboard/ws/dashboard", headers=self.HEADER) as screen:
+            screen.send_json({"type": "ping"})
+            assert screen.receive_json() == {"type": "pong"}
+
+    def test_has_to_name_somebody(self, make_client: Callable[..., TestClient]) -> None:
+        client = make_client(peer="192.0.2.7", login_proxies=["192.0.2.7/32"])
+        for headers in ({}, {"X-Forwarded-User": " "}):
+            assert client.get(OVERVIEW, headers=headers).status_code == 401
+
+    @pytest.mark.parametrize("proxies", [[], ["192.0.2.7/32"]])
+    def test_is_not_anybody(self, make_client: Callable[..., TestClient], proxies: list[str]) -> None:
+        client = make_client(login_proxies=proxies)
+        headers = self.HEADER | {"X-Forwarded-For": "192.0.2.7"}
+        assert client.get(OVERVIEW, headers=headers).status_code == 401
+        assert client.get("/dashboard/", follow_redirects=False, headers=headers).status_code == 303

@@ -24,6 +24,9 @@ from event_server.tokens import Tokens
 
 SESSION_COOKIE = "event_server_session"
 
+# Where oauth2-proxy and its like name whom they have let in.
+_USER_HEADER = "x-forwarded-user"
+
 # Logins beyond these would wait longer than anyone does.
 _MAX_WAITING = 64
 
@@ -182,8 +185,9 @@ class Instructors:
 
 
 class InstructorLogin(SecurityBase):
-    """A dependency that lets instructors pass, by session or by HTTP Basic; FastAPI's own knows ASCII passwords only.
+    """A dependency that lets instructors pass, by session, by a proxy's word, or by HTTP Basic.
 
+       FastAPI's own knows ASCII passwords only.
     It serves requests and websockets.
     """
 
@@ -200,6 +204,8 @@ class InstructorLogin(SecurityBase):
         session = state.sessions.find(connection.cookies.get(SESSION_COOKIE, ""))
         if session is not None:
             return str(session.name)
+        if (by_proxy := name_by_proxy(connection)) is not None:
+            return by_proxy
         authorization = connection.headers.get("authorization", "")
         try:
             name: str | None = await state.instructors.name_of(authorization, throttled_address(connection))
@@ -241,6 +247,14 @@ def own_page_or_program(request: Request) -> None:
         )
     if not allowed:
         raise HTTPException(403, "send it from the dashboard's own page, or as application/json")
+
+
+def name_by_proxy(connection: HTTPConnection) -> str | None:
+    """Returns whom a proxy that knows the instructors has let in, None if there is no such proxy."""
+    peer = _parse(connection.client.host) if connection.client else None
+    if peer is None or not _within(peer, connection.app.state.config.login_proxies):
+        return None
+    return connection.headers.get(_USER_HEADER, "").strip() or None
 
 
 def throttled_address(connection: HTTPConnection) -> str:

@@ -107,6 +107,7 @@ class Config(_Section):
     instructors_file: _AbsolutePath | None = Field(default=None, description="an absolute path")
     tokenless_networks: _Networks = ()
     trusted_proxies: _Networks = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+    login_proxies: _Networks = ()
     cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
         default=(),
         description='a list of origins such as "https://lab.example" or "http://localhost:*", or "*" for all',

@@ -12,6 +12,7 @@ from event_server.auth import (
     Instructors,
     instructor,
     is_secure,
+    name_by_proxy,
     own_page_or_program,
     throttled_address,
 )
@@ -37,10 +38,11 @@ router = APIRouter(prefix="/dashboard", include_in_schema=False)
 async def get_screen(request: Request) -> Response:
     """The screen, for who has logged in; the login page for others."""
     session = _session(request)
-    if session is None:
+    if session is None and name_by_proxy(request) is None:
         return RedirectResponse(_LOGIN, 303, {"Cache-Control": "no-store"})
     answer = _files(request).answer("index.html", request.headers.get("if-none-match"))
-    _keep(answer, request, _sessions(request).prolong(session))
+    if session is not None:
+        _keep(answer, request, _sessions(request).prolong(session))
     return answer
 
 
@@ -53,7 +55,7 @@ async def get_asset(request: Request, path: str) -> Response:
 @router.get("/login")
 async def get_login(request: Request) -> Response:
     """The login page, or the screen for who has logged in."""
-    if _session(request) is not None:
+    if _session(request) is not None or name_by_proxy(request) is not None:
         return RedirectResponse(_SCREEN, 303, {"Cache-Control": "no-store"})
     return _page(request)
 
