@@ -20,6 +20,12 @@ CASES: list[tuple[dict[str, object], list[str]]] = [
     ({"event_server_port": 0}, ["event_server_port is 0", "1024 to 65535"]),
     ({"event_server_retention_days": 1}, ["event_server_retention_days is 1", "7 to 36500"]),
     ({"event_server_tokenless_networks": ["192.168.0.0/33"]}, ["event_server_tokenless_networks", "192.168.0.0/33"]),
+    (
+        {"event_server_database_url": "postgresql://u:hunter2@db/e"},
+        ["event_server_database_url", "postgresql://user@host"],
+    ),
+    ({"event_server_login_proxies": ["proxy"]}, ["event_server_login_proxies", "proxy"]),
+    ({"web_proxy_event_server_upstreams": ["http://x"]}, ["web_proxy_event_server_upstreams", "address:port"]),
     ({"web_proxy_https_port": 0}, ["web_proxy_https_port is 0", "65535"]),
     ({"release_keep": 1}, ["release_keep is 1", "2 to 100"]),
     ({"release_bundle": "/nowhere"}, ["release_bundle is /nowhere", "make build"]),

@@ -10,7 +10,7 @@ import pytest
 from conftest import Server, address, event, manifest
 from testinfra.host import Host
 
-EXPOSURE = {"event-server": 2.5, "event-server-prune": 2.5, "jupyterlab": 4.0}
+EXPOSURE = {"event-server": 1.5, "event-server-prune": 1.5, "jupyterlab": 4.0}
 
 
 @pytest.mark.parametrize("unit", EXPOSURE)
