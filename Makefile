@@ -44,7 +44,7 @@ status: tools ## Show what INVENTORY runs, how it is, and how it came to that
 	$(PLAYBOOK) playbooks/status.yml
 
 .PHONY: build
-build: tools build-packages ## Build the release bundle
+build: tools build-packages .venv/bin/promtool ## Build the release bundle
 	$(PLAYBOOK) playbooks/build.yml
 
 .PHONY: test
@@ -71,7 +71,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	cd files/event-server/dashboard && jlpm lint:check
 
 .PHONY: unit
-unit: tools build-packages $(FRONT_ENDS:=/node_modules) ## Unit tests
+unit: tools build-packages .venv/bin/promtool $(FRONT_ENDS:=/node_modules) ## Unit tests
 	pytest tests/unit
 	PYTHONPATH=roles/quality_gates/files python -m quality_gates test
 	cd files/systemd-kernels && pytest
@@ -121,6 +121,14 @@ tools: .venv/.complete ## Install what the controller needs
 	[ -x .venv/bin/uv ] || .venv/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-bootstrap.txt
 	UV_PROJECT_ENVIRONMENT=.venv uv sync --frozen --quiet
 	ansible-galaxy collection install -r requirements.yml >/dev/null
+	touch $@
+
+# Out of Debian's packages, which would start services here.
+.venv/bin/promtool: | tools
+	mkdir -p build/checkers
+	cd build/checkers && { apt-get -qq download prometheus prometheus-alertmanager || { apt-get -qq update && apt-get -qq download prometheus prometheus-alertmanager; }; }
+	for package in build/checkers/*.deb; do dpkg-deb --fsys-tarfile $$package | tar --extract --wildcards --directory .venv/bin --strip-components 3 './usr/bin/*tool'; done
+	rm -r build/checkers
 	touch $@
 
 # $(call install_packages,names): Debian packages that are not there yet.
