@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -111,8 +110,3 @@ def release_of(pid: int, folder: Path) -> str | None:
         return None
     found = re.search(re.escape(f"{folder}/releases/") + r"([^/\0]+)/", command)
     return found[1] if found else None
-
-
-def stopwatch() -> float:
-    """Seconds of a clock that nobody sets."""
-    return time.monotonic()
