@@ -1,4 +1,4 @@
-"""Times a deploy to a fresh host, a second run, an upgrade and a rollback.
+"""Times a deploy to a fresh host, a second run, an upgrade and a rollback, and tells what a class notices.
 
 Beside it, on hosts of the same kind: a hand-written script's deploy (handwritten.sh), and the operations document's
 own way from one version to another (handwritten/rollback.sh).
@@ -17,21 +17,23 @@ import statistics
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "molecule/rollback/tests"))
+sys.path.insert(0, str(ROOT / "molecule"))
 
-from bundles import harmless  # noqa: E402
+from bundles import front_end, harmless  # noqa: E402
 
 BENCH = ROOT / "build/bench"
 LOG = BENCH / "deploy.log"
 RESULTS = BENCH / "deploy.json"
 SOURCES = BENCH / "sources.tar"
 UPGRADE = BENCH / "upgrade"
+FRONT_END = BENCH / "front-end"
 # An inventory of its own, so that a sandbox of `make up` may exist beside it; secrets and keys lie below it too.
 INVENTORY = BENCH / "inventory/inventories/deploy"
 SSH_CONFIG = BENCH / "inventory/build/sandbox/inventories/deploy/ssh_config"
@@ -44,7 +46,11 @@ BUILD_TOOLS = {"hatchling", "hatch-jupyter-builder", "hatch-nodejs-version", "no
 # Both services, and our part of JupyterLab, through nginx.
 HEALTHY = {"/health": '"healthy"', "/cell-monitor/health": '"healthy"', "/lab": 'type="password"'}
 
-CASES = ("first deploy", "second run", "upgrade", "rollback")
+CASES = ("first deploy", "second run", "upgrade", "rollback", "front end alone")
+# Two hundred students post during these.
+IN_CLASS = CASES[2:]
+FAILED = "failed requests"
+AWAY = "JupyterLab away"
 # Part of the rollback: until the last service answers as the earlier release.
 SWITCH = "services switched"
 HANDWRITTEN = " of the hand-written script"
@@ -118,12 +124,73 @@ def fresh_host() -> Iterator[str]:
         remove_host()
 
 
-def wait_until_healthy(address: str) -> None:
-    """Returns when the host answers as it should."""
+def opener_that_trusts() -> urllib.request.OpenerDirector:
+    """Returns what asks the host, whose certificate does not matter here."""
     trusting = ssl.create_default_context()
     trusting.check_hostname = False
     trusting.verify_mode = ssl.CERT_NONE
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trusting), urllib.request.ProxyHandler({}))
+    return urllib.request.build_opener(urllib.request.HTTPSHandler(context=trusting), urllib.request.ProxyHandler({}))
+
+
+class JupyterLab:
+    """Asks JupyterLab all the time, and so finds out how long it is away."""
+
+    def __init__(self, address: str) -> None:
+        """Takes the host's address."""
+        self._url = f"https://{address}/api"
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.seconds_away = 0.0
+
+    def _watch(self) -> None:
+        opener = opener_that_trusts()
+        answered, has_failed = time.monotonic(), False
+        while not self._ended.wait(0.02):
+            try:
+                with opener.open(self._url, timeout=10):
+                    now = time.monotonic()
+                    if has_failed:
+                        self.seconds_away = max(self.seconds_away, now - answered)
+                    answered, has_failed = now, False
+            except OSError:
+                has_failed = True
+
+    def __enter__(self) -> "JupyterLab":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+class Class:
+    """Two hundred students who post events; ``failed_requests`` is there after the block."""
+
+    def __init__(self, address: str, authority: Path, token: Path) -> None:
+        """Takes the host's address, the certificate authority that it has its certificate of, and a writer's token."""
+        students = (sys.executable, ROOT / "benchmarks/students.py", "--url", f"https://{address}")
+        self._command = [*map(str, (*students, "--authority", authority, "--token-file", token))]
+        self.failed_requests = 0
+
+    def __enter__(self) -> "Class":
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        # Until each of them has posted.
+        time.sleep(6)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        time.sleep(2)
+        self._process.terminate()
+        told = json.loads(self._process.communicate(timeout=60)[0])
+        if not told["acknowledged_events"]:
+            raise RuntimeError(f"nothing that the class sent was acknowledged: {told['first_failures']}")
+        self.failed_requests = told["failed_requests"]
+
+
+def wait_until_healthy(address: str) -> None:
+    """Returns when the host answers as it should."""
+    opener = opener_that_trusts()
     until = time.monotonic() + 60
     for page, wanted in HEALTHY.items():
         answer = ""
@@ -172,7 +239,7 @@ def ours(case: str) -> dict[str, float]:
         output = playbook("playbooks/rollback.yml", timeout=300)
         told = re.findall(r"(?:event-server|kernel|jupyterlab|nginx) ([0-9.]+) s", output)
         return {SWITCH: max(map(float, told))}
-    bundle = UPGRADE if case == "upgrade" else ROOT / "build/bundles/current"
+    bundle = {"upgrade": UPGRADE, "front end alone": FRONT_END}.get(case, ROOT / "build/bundles/current")
     output = playbook("site.yml", "-e", f"release_bundle={bundle}", timeout=900)
     if case == "second run" and "changed=0" not in output:
         raise RuntimeError(f"the second run changed something; see {LOG}")
@@ -182,12 +249,27 @@ def ours(case: str) -> dict[str, float]:
 def handwritten(case: str) -> dict[str, float]:
     """Deploys as a hand-written script does, or as the operations document says."""
     ssh = ("ssh", "-F", SSH_CONFIG, HOST)
-    if case in ("upgrade", "rollback"):
+    if case in IN_CLASS:
         run(*ssh, "bash deploy/handwritten/rollback.sh", timeout=900)
         return {}
     run(*ssh, "mkdir --parents deploy && tar --extract --directory deploy", timeout=60, stdin=SOURCES)
     run(*ssh, "bash deploy/handwritten.sh", timeout=2700)
     return {}
+
+
+@contextlib.contextmanager
+def in_class(address: str, deploy: Callable[[str], dict[str, float]]) -> Iterator[dict[str, float]]:
+    """Has a class work during the block; gives what it has noticed, which is there after it."""
+    credentials = BENCH / "inventory/credentials/deploy"
+    authority, token = credentials / "tls/ca.crt", credentials / "writers" / HOST
+    if deploy is handwritten:
+        authority, token = BENCH / "handwritten.crt", BENCH / "handwritten.token"
+        for path, there in ((authority, "/etc/nginx/server.crt"), (token, "/etc/jupyterlab/token")):
+            path.write_text(run("ssh", "-F", SSH_CONFIG, HOST, f"cat {there}", timeout=10))
+    noticed: dict[str, float] = {}
+    with Class(address, authority, token) as students, JupyterLab(address) as jupyterlab:
+        yield noticed
+    noticed |= {FAILED: students.failed_requests, AWAY: jupyterlab.seconds_away}
 
 
 def measure(runs: int) -> dict[str, float]:
@@ -196,16 +278,24 @@ def measure(runs: int) -> dict[str, float]:
     pack_sources()
     shutil.rmtree(UPGRADE, ignore_errors=True)
     harmless(UPGRADE, "upgrade")
+    shutil.rmtree(FRONT_END, ignore_errors=True)
+    front_end(FRONT_END, "another", ROOT / "build/bundles/current")
     for deploy, suffix in [(ours, ""), (handwritten, HANDWRITTEN)] * runs:
         print("A fresh host", flush=True)
         with fresh_host() as address:
             for case in CASES:
                 print(f"{case}{suffix}; load average {os.getloadavg()[0]:.1f}", flush=True)
-                begun = time.monotonic()
-                for name, value in deploy(case).items():
+                class_: contextlib.AbstractContextManager[dict[str, float]] = contextlib.nullcontext({})
+                if case in IN_CLASS:
+                    class_ = in_class(address, deploy)
+                with class_ as noticed:
+                    begun = time.monotonic()
+                    measured = deploy(case)
+                    wait_until_healthy(address)
+                    measured[case] = time.monotonic() - begun
+                measured |= {f"{name}, {case}": value for name, value in noticed.items()}
+                for name, value in measured.items():
                     seconds.setdefault(name + suffix, []).append(value)
-                wait_until_healthy(address)
-                seconds.setdefault(case + suffix, []).append(time.monotonic() - begun)
                 print(f"    {seconds[case + suffix][-1]:6.1f} s  healthy", flush=True)
     return {name: round(statistics.median(values), 1) for name, values in seconds.items()}
 
@@ -214,12 +304,17 @@ def report(seconds: dict[str, float]) -> None:
     """Prints the table, and puts it among the cases that others have measured."""
     cases = json.loads(RESULTS.read_text())["cases"] if RESULTS.exists() else []
     cases = [case for case in cases if case["name"] not in seconds]
-    print(f"\n{'':45} seconds  ratio to the baseline")
+    print(f"\n{'':60} seconds  ratio to the baseline")
     for name, value in seconds.items():
         whole = name.removesuffix(HANDWRITTEN)
-        ratio = round(value / seconds[("rollback" if whole == SWITCH else whole) + HANDWRITTEN], 3)
+        if name.startswith(FAILED):
+            cases.append({"name": name, "requests": value})
+            print(f"{name:60} {value:7.0f}  requests")
+            continue
+        baseline = seconds[("rollback" if whole == SWITCH else whole) + HANDWRITTEN]
+        ratio = round(value / baseline, 3) if baseline else None
         cases.append({"name": name, "seconds": value, "ratio_to_baseline": ratio})
-        print(f"{name:45} {value:7.1f}  {ratio:5.2f}")
+        print(f"{name:60} {value:7.1f}  {'' if ratio is None else f'{ratio:5.2f}'}")
     RESULTS.with_suffix(".new").write_text(json.dumps({"cases": cases}, indent=2) + "\n")
     RESULTS.with_suffix(".new").replace(RESULTS)
 

@@ -50,6 +50,7 @@ if [ ! -e /etc/jupyterlab/token ]; then
     openssl rand -hex 8 >/root/password
     python -c 'from jupyter_server.auth import passwd; print(passwd(input()))' </root/password >/root/password.hash
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj /CN=class1 \
+        -addext "subjectAltName=IP:$(hostname --all-ip-addresses | cut -d' ' -f1)" \
         -keyout /etc/nginx/server.key -out /etc/nginx/server.crt 2>/dev/null
     umask 022
 fi

@@ -28,7 +28,8 @@ print(json.dumps([row[0] for row in db.execute("SELECT event_id FROM events WHER
 class Students:
     """Two hundred students who post events until the block ends; ``summary`` is there after it.
 
-    The block's end fails where an acknowledged event is not stored, once and only once.
+    The block's end fails where a request was not answered with 202, or an acknowledged event is not stored, once and
+    only once.
     """
 
     def __init__(self, server: Server, host: Host, folder: Path) -> None:
@@ -64,6 +65,7 @@ class Students:
             assert self._process.returncode == 0, "something that students sent was never acknowledged"
             assert len(stored) == len(set(stored)), "an event is stored twice"
             assert set(self._acknowledged.read_text().split()) <= set(stored), "an acknowledged event is lost"
+            assert self.summary["failed_requests"] == 0, self.summary["first_failures"]
 
 
 class Notebook:
@@ -77,25 +79,35 @@ class Notebook:
         trust_authority(self._home, self._server.authority)
         self._playwright = sync_playwright().start()
         self._browser = launch(self._playwright.chromium, self._home, base_url=self._server.url)
-        page = self._browser.pages[0]
-        log_in(page, self._server.password)
-        page.wait_for_url("**/lab*")
+        self._page = self._browser.pages[0]
+        log_in(self._page, self._server.password)
+        self._page.wait_for_url("**/lab*")
         name = create_notebook(
-            page,
+            self._page,
             "import os, threading, time\ncount, begun, pid = 0, time.time(), os.getpid()\n"
             "def work():\n    global count\n    while True:\n        count += 1\n        time.sleep(0.1)\n"
             "threading.Thread(target=work, daemon=True).start()\nprint('counting')",
             # A kernel that was restarted, or stood still, says something else.
-            "print('still counting' if os.getpid() == pid and count > 5 * (time.time() - begun) else 'not counting')",
+            "print('still counting' if os.getpid() == pid and count > 2 * (time.time() - begun) else 'not counting',"
+            " count)",
         )
-        self._panel = open_notebook(page, name)
+        self._panel = open_notebook(self._page, name)
         run_cell(self._panel, 0, "counting")
         return self
 
     def check(self) -> None:
         """Fail if the kernel is another one, or its variable has not gone on."""
+        # JupyterLab says once that the server was away.
+        if self._page.locator(".jp-Dialog").count():
+            self._page.keyboard.press("Escape")
+        shown = self._panel.locator(".jp-CodeCell").nth(1).locator(".jp-OutputArea-output")
+        before = shown.inner_text() if shown.count() else ""
         self._panel.locator(".jp-CodeCell").nth(1).click()
-        run_cell(self._panel, 1, "still counting")
+        run_cell(self._panel, 1, "counting")
+        now = eventually(
+            lambda: shown.inner_text() if shown.count() else before, lambda text: text != before, seconds=60
+        )
+        assert now.startswith("still counting"), f"the kernel has not gone on: {now}"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -106,3 +118,37 @@ class Notebook:
         finally:
             self._browser.close()
             self._playwright.stop()
+
+
+class Lesson:
+    """Both of them, and the kernels' processes; the block's end fails where the class would have noticed something."""
+
+    def __init__(self, server: Server, host: Host, folder: Path) -> None:
+        self._host = host
+        self._students = Students(server, host, folder)
+        self._notebook = Notebook(server, folder / "home")
+
+    def __enter__(self) -> Self:
+        self._notebook.__enter__()
+        self._students.__enter__()
+        self.kernels = self._running()
+        assert self.kernels
+        return self
+
+    def check(self) -> None:
+        """Fail where a kernel is another process, or the open notebook does not reach its own."""
+        assert self._running() == self.kernels
+        self._notebook.check()
+
+    def _running(self) -> dict[str, str]:
+        shown = self._host.check_output("systemctl show --property=Id,MainPID 'jupyter-kernel@*'")
+        blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.split("\n\n") if block]
+        return {block["Id"]: block["MainPID"] for block in blocks}
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._students.__exit__(kind, error, traceback)
+        finally:
+            self._notebook.__exit__(kind, error, traceback)

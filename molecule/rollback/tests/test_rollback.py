@@ -1,67 +1,48 @@
-"""Whatever goes wrong with a release, the host goes on with the one before, and keeps what is known of the failure."""
+"""Whatever goes wrong with a release, a class goes on with the one before, and what is known of the failure is kept.
+
+All of it without a network: the controller alone is in reach, which is the host's neighbour.
+"""
 
 from __future__ import annotations
 
-import json
 import os
+import random
 import re
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import bundles
-import httpx
 import pytest
-from conftest import PROJECT, Server, ansible_playbook, environment, eventually
+from conftest import Server, ansible_playbook
+from deploys import COMMAND, assert_healthy, deploy, deploy_until, refused, roll_back, status, succeeded
+from lesson import Lesson
 from testinfra.host import Host
 
-COMMAND = "/usr/local/sbin/cell-monitor-release"
-DATABASE = "/var/lib/event-server/events.sqlite3"
-
-
-def deploy(server: Server, bundle: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Deploys a bundle to the host."""
-    run: subprocess.CompletedProcess[str] = ansible_playbook(
-        "site.yml", "--limit", server.name, "-e", f"release_bundle={bundle}", *options
-    )
-    return run
-
-
-def sentence(run: subprocess.CompletedProcess[str]) -> str:
-    """What a run said, as Ansible did not fold it."""
-    assert run.returncode != 0, run.stdout
-    return re.sub(r"\s+", " ", run.stdout.replace("''", "'"))
-
-
-def status(host: Host) -> Any:
-    """What the host tells of itself."""
-    return json.loads(host.check_output(f"{COMMAND} status --json"))
-
-
-def assert_healthy(server: Server, host: Host, bundle: Path) -> None:
-    """The host runs a bundle: by its own words, by the services' and through the proxy, with nothing left over."""
-    wanted = bundles.read_manifest(bundle)
-    told = status(host)
-    assert (told["current"]["bundle"], told["in_progress"], told["drift"]) == (wanted["bundle"], None, [])
-    assert {part["name"]: part["health"] for part in told["parts"] if "health" in part} == {
-        "event-server": "healthy",
-        "jupyterlab": "healthy",
-        "nginx": "healthy",
-    }
-    with server.client() as client:
-        assert client.get("/health").json()["release"] == wanted["applications"]["event-server"]["release"]
-        assert client.get("/cell-monitor/health").json()["release"] == wanted["applications"]["jupyterlab"]["release"]
+testinfra_hosts = ["ssh://debian12"]
 
 
 @pytest.fixture(scope="module")
 def good(server: Server, host: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another release than the one that was built, which the host runs."""
     bundle = bundles.harmless(tmp_path_factory.mktemp("good") / "bundle", "good")
-    run = deploy(server, bundle)
-    assert run.returncode == 0, run.stdout
-    assert_healthy(server, host, bundle)
+    host.check_output("ip route del default && ! timeout 2 bash -c '</dev/tcp/9.9.9.9/53' 2>/dev/null")
+    succeeded(deploy(server, bundle))
     return bundle
+
+
+@pytest.fixture(scope="module")
+def lesson(server: Server, host: Host, good: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lesson]:
+    """A class, from the first release to the last."""
+    assert_healthy(server, host, good)
+    with Lesson(server, host, tmp_path_factory.mktemp("lesson")) as lesson:
+        yield lesson
+
+
+@pytest.fixture(autouse=True)
+def undisturbed(lesson: Lesson) -> Iterator[None]:
+    """After each test the kernel is the same one, and its variable has gone on."""
+    yield
+    lesson.check()
 
 
 @pytest.mark.parametrize("fault", bundles.FAULTS)
@@ -69,21 +50,27 @@ def test_a_release_that_does_not_work(server: Server, host: Host, good: Path, tm
     bad = bundles.variant(tmp_path / "bundle", bundles.FAULTS[fault])
     application = next(iter(bundles.FAULTS[fault]))[0]
     release = bundles.read_manifest(bad)["applications"][application]["release"]
-    said = sentence(deploy(server, bad))
+    said = refused(deploy(server, bad))
     assert f"release {release}" in said
     assert "the host runs" in said
     assert_healthy(server, host, good)
     folder = host.file(f"/var/lib/cell-monitor-release/failed/{release}")
     assert "journal.txt" in folder.listdir()
-    assert release in status(host)["bad"]
-    assert f"release {release} of {application} failed here at" in sentence(deploy(server, bad))
+    told = status(host)
+    assert release in told["bad"]
+    assert told["history"][-1]["result"] == "failed"
+    assert release in told["history"][-1]["why"]
+    if fault == "fails health":
+        assert f"release {release} of {application} failed here at" in refused(deploy(server, bad))
+        assert "does not work" in refused(deploy(server, bad, "-e", "release_force=true"))
+        assert_healthy(server, host, good)
 
 
 def test_a_broken_wheel(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
     bad = bundles.harmless(tmp_path / "bundle", "broken")
     bundles.break_wheel(bad, "jupyterlab")
     pid = host.check_output("systemctl show event-server --property=MainPID")
-    assert "jupyterlab of release_bundle" in sentence(deploy(server, bad))
+    assert "jupyterlab of release_bundle" in refused(deploy(server, bad))
     assert_healthy(server, host, good)
     assert host.check_output("systemctl show event-server --property=MainPID") == pid
 
@@ -95,160 +82,97 @@ def test_a_disk_that_fills_up_during_the_installation(server: Server, host: Host
     size = max(path.stat().st_size for path in bad.glob("jupyterlab-*.tar")) + (4 << 20)
     host.check_output(f"mkdir {staging} && mount -t tmpfs -o size={size} tmpfs {staging}")
     try:
-        assert "No space left on device" in sentence(deploy(server, bad))
+        assert "No space left on device" in refused(deploy(server, bad))
     finally:
         host.check_output(f"umount {staging}")
     assert_healthy(server, host, good)
-    assert deploy(server, bad).returncode == 0
-    assert ansible_playbook("playbooks/rollback.yml", "--limit", server.name).returncode == 0
-    assert_healthy(server, host, good)
 
 
-def test_a_database_that_the_release_cannot_read(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
-    other = bundles.harmless(tmp_path / "bundle", "other")
-    assert deploy(server, other).returncode == 0
-    _set_readable_from(host, 99)
-    try:
-        run = ansible_playbook("playbooks/rollback.yml", "--limit", server.name)
-        assert "needs a release that knows schema 99" in sentence(run)
-        assert_healthy(server, host, other)
-    finally:
-        _set_readable_from(host, 1)
-    assert ansible_playbook("playbooks/rollback.yml", "--limit", server.name).returncode == 0
-    assert_healthy(server, host, good)
-
-
-def _set_readable_from(host: Host, version: int) -> None:
-    update = f"UPDATE schema_version SET readable_from = {int(version)}"  # noqa: S608
-    code = f"import sqlite3; c = sqlite3.connect('{DATABASE}'); c.execute('{update}'); c.commit()"
-    host.check_output("setpriv --reuid=event-server --regid=event-server --clear-groups python3 -c %s", code)
-
-
-def test_a_rollback_and_forward_again(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
-    other = bundles.harmless(tmp_path / "bundle", "next")
-    assert deploy(server, other).returncode == 0
-    host.check_output("systemctl stop event-server.socket event-server.service jupyterlab.service 2>/dev/null || true")
-    run = ansible_playbook("playbooks/rollback.yml", "--limit", server.name)
-    assert run.returncode == 0, run.stdout
-    names = [bundles.read_manifest(bundle)["bundle"] for bundle in (other, good)]
-    assert re.search(rf"before: {names[0]}, .*now: +{names[1]}, .*event-server \d+\.\d s", run.stdout, re.DOTALL)
-    assert_healthy(server, host, good)
-    back = ansible_playbook("playbooks/rollback.yml", "--limit", server.name, "-e", f"release={names[0]}")
-    assert back.returncode == 0, back.stdout
-    assert_healthy(server, host, other)
-    assert ansible_playbook("playbooks/rollback.yml", "--limit", server.name).returncode == 0
-
-
-def test_the_front_end_is_switched_without_a_restart(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
-    assert deploy(server, bundles.BUILT).returncode == 0
-    pid = host.check_output("systemctl show jupyterlab --property=MainPID")
-    other = bundles.front_end(tmp_path / "bundle", "new")
-    assert deploy(server, other).returncode == 0
-    assert_healthy(server, host, other)
-    assert host.check_output("systemctl show jupyterlab --property=MainPID") == pid
-    assert ansible_playbook("playbooks/rollback.yml", "--limit", server.name).returncode == 0
-    assert host.check_output("systemctl show jupyterlab --property=MainPID") == pid
-    assert deploy(server, good).returncode == 0
-
-
-def test_a_damaged_release_is_named_and_installed_again(server: Server, host: Host, good: Path) -> None:
-    path = "/opt/event-server/current/lib/python3*/site-packages/event_server/login.py"
-    host.check_output(f"rm {path}")
-    assert any("login.py is missing" in line for line in status(host)["drift"])
-    assert deploy(server, good).returncode == 0
-    assert_healthy(server, host, good)
-    host.check_output(f"ls {path}")
-
-
-def test_without_a_network(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
-    """Only the controller is in reach, which is the host's neighbour."""
-    other = bundles.harmless(tmp_path / "bundle", "offline")
-    route = host.check_output("ip route show default")
-    host.check_output("ip route del default && ! timeout 2 bash -c '</dev/tcp/9.9.9.9/53' 2>/dev/null")
-    try:
-        assert deploy(server, other).returncode == 0
-        assert_healthy(server, host, other)
-        assert ansible_playbook("playbooks/rollback.yml", "--limit", server.name).returncode == 0
-        assert_healthy(server, host, good)
-    finally:
-        host.check_output(f"ip route replace {route}")
-
-
-@pytest.fixture
-def interrupted(server: Server) -> Iterator[Callable[[Path, int], bool]]:
-    """Deploys a bundle, and kills the controller after so many tasks; tells whether there were so many."""
-
-    def run(bundle: Path, tasks: int) -> bool:
-        command = ["ansible-playbook", "--inventory", "inventories/molecule", "site.yml", "--limit", server.name]
-        plugin = {
-            "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "molecule/rollback/plugins"),
-            "ANSIBLE_CALLBACKS_ENABLED": "interrupt",
-            "INTERRUPT_AFTER": str(tasks),
-        }
-        done = subprocess.run(
-            [*command, "-e", f"release_bundle={bundle}"],
-            cwd=PROJECT,
-            env=environment() | plugin,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode in (0, -9), done.stdout
-        return done.returncode == -9
-
-    yield run
-
-
-def test_a_controller_that_is_killed_after_each_task(
-    server: Server, host: Host, good: Path, tmp_path: Path, interrupted: Callable[[Path, int], bool]
-) -> None:
+def test_a_controller_that_is_killed_after_each_task(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
     """Each run is killed INTERRUPT_STRIDE tasks later than the one before, until one is not."""
     other = bundles.harmless(tmp_path / "bundle", "killed")
     releases = {
         bundles.read_manifest(bundle)["applications"]["event-server"]["release"]: bundle for bundle in (good, other)
     }
-    stride = int(os.environ.get("INTERRUPT_STRIDE", "8"))
-    tasks = 1
-    while interrupted(other, tasks):
+    stride = int(os.environ.get("INTERRUPT_STRIDE", "16"))
+    tasks = random.randint(1, stride)
+    print(f"killed after {tasks} tasks first")
+    runs = 0
+    while deploy_until(server, other, tasks):
         tasks += stride
+        runs += 1
         with server.client() as client:
             assert client.get("/health").json()["release"] in releases, tasks
-            assert client.get("/cell-monitor/health").status_code == 200, tasks
-    assert tasks > 30
+    assert runs * stride > 30
     assert_healthy(server, host, other)
-    assert ansible_playbook("playbooks/rollback.yml", "--limit", server.name).returncode == 0
+    told = status(host)["history"][-1]
+    assert (told["verb"], told["result"]) == ("deploy", "done")
+
+
+def test_back_and_forward_again(server: Server, host: Host, good: Path) -> None:
+    """By what the host tells of itself: the controller has no bundle of these releases."""
+    other = status(host)["current"]["bundle"]
+    listed = succeeded(roll_back(server, "-e", "list=true"))
+    name = bundles.read_manifest(good)["bundle"]
+    assert re.search(rf"{name} \S+ possible", listed), listed
+    assert re.search(rf"{other} \S+ current", listed), listed
+    assert "release is 9.9.9; allowed are the generations that" in refused(roll_back(server, "-e", "release=9.9.9"))
+    said = succeeded(roll_back(server, "-e", "why=practice"))
+    assert re.search(rf"before: {other}, .*now: +{name}, .*event-server \d+\.\d s", said), said
+    assert_healthy(server, host, good)
+    told = status(host)["history"][-1]
+    assert (told["verb"], told["result"], told["why"]) == ("rollback", "done", "practice")
+    assert told["who"]
+    assert {"event-server", "jupyterlab"} <= set(told["seconds"])
+    succeeded(roll_back(server, "-e", f"release={other}"))
+    assert status(host)["current"]["bundle"] == other
+    succeeded(
+        roll_back(server, "-e", f"release={bundles.read_manifest(good)['applications']['jupyterlab']['release']}")
+    )
     assert_healthy(server, host, good)
 
 
-def test_a_host_that_is_restarted_in_the_middle(
-    server: Server, host: Host, good: Path, tmp_path: Path, interrupted: Callable[[Path, int], bool]
-) -> None:
-    """With the link and the files of the new release in place, and no one there to go on."""
-    other = bundles.harmless(tmp_path / "bundle", "restarted")
-    assert deploy(server, other).returncode == 0
-    assert ansible_playbook("playbooks/rollback.yml", "--limit", server.name).returncode == 0
-    assert interrupted(other, 40)
-    assert status(host)["in_progress"] is not None
-    started = host.check_output("systemctl show --property=UserspaceTimestamp --value --timestamp=us")
-    # After this command's connection is closed, which it would be counted as an error for.
-    host.run_test("systemd-run --on-active=500ms systemctl reboot")
-    eventually(lambda: _booted(host), lambda seen: seen not in ("", started), seconds=90)
-    eventually(lambda: _answers(server), bool, seconds=60)
+def test_the_front_end_is_switched_without_a_restart(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
+    pid = host.check_output("systemctl show jupyterlab --property=MainPID")
+    other = bundles.front_end(tmp_path / "bundle", "new", good)
+    succeeded(deploy(server, other))
+    assert_healthy(server, host, other)
+    assert host.check_output("systemctl show jupyterlab --property=MainPID") == pid
+    succeeded(roll_back(server))
+    assert host.check_output("systemctl show jupyterlab --property=MainPID") == pid
     assert_healthy(server, host, good)
-    assert status(host)["history"][-1]["result"] == "recovered"
 
 
-def _booted(host: Host) -> str:
-    try:
-        return str(host.check_output("systemctl show --property=UserspaceTimestamp --value --timestamp=us"))
-    except (AssertionError, RuntimeError):
-        return ""
+def test_what_is_not_as_it_was_deployed_is_named_and_made_so_again(server: Server, host: Host, good: Path) -> None:
+    path = "/opt/event-server/current/lib/python3*/site-packages/event_server/login.py"
+    unit = "/etc/systemd/system/event-server-prune.timer"
+    host.check_output(f"rm {path} && echo '# by hand' >> {unit}")
+    drift = status(host)["drift"]
+    assert any("login.py is missing" in line for line in drift), drift
+    assert any(unit in line for line in drift), drift
+    shown = succeeded(ansible_playbook("playbooks/status.yml", "--limit", server.name))
+    assert "login.py is missing" in shown
+    assert "event-server healthy" in shown.replace("  ", " ") or re.search(r"event-server +\S+ +healthy", shown)
+    succeeded(deploy(server, good))
+    assert_healthy(server, host, good)
+    host.check_output(f"ls {path}")
 
 
-def _answers(server: Server) -> bool:
-    with server.client() as client:
-        try:
-            return all(client.get(path).status_code == 200 for path in ("/health", "/cell-monitor/health"))
-        except httpx.TransportError:
-            return False
+@pytest.mark.parametrize("step", ["event-server", "jupyterlab"])
+def test_a_step_that_is_killed_on_the_host(server: Server, host: Host, good: Path, tmp_path: Path, step: str) -> None:
+    """The program that switches dies in the middle; the play returns, and a repeated one does the work."""
+    other = bundles.harmless(tmp_path / "bundle", f"killed in {step}")
+    # Waits for the program to begin, and a moment more: it takes about a second.
+    killer = (
+        f"for i in $(seq 3000); do pid=$(pgrep --full -- '--result .* switch {step}$') && break; sleep 0.02; done; "
+        "sleep 0.3; kill -KILL $pid"
+    )
+    host.check_output("systemd-run --quiet --collect --unit=killer bash -c %s", killer)
+    said = refused(deploy(server, other))
+    assert "the host runs" in said
+    assert_healthy(server, host, good)
+    succeeded(deploy(server, other))
+    assert_healthy(server, host, other)
+    succeeded(roll_back(server))
+    assert_healthy(server, host, good)
+    assert host.check_output(f"{COMMAND} drift --thorough") == "All is as it was deployed."

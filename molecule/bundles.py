@@ -15,27 +15,43 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).parents[3]
+PROJECT = Path(__file__).parents[1]
 BUILT = PROJECT / "build" / "bundles" / "current"
+_SCHEMA = PROJECT / "files" / "event-server" / "src" / "event_server" / "store" / "schema.py"
 sys.path.insert(0, str(PROJECT / "roles" / "bundle" / "files"))
 
 from server_digest import server_digest  # noqa: E402
 
-# From the text of a file in a wheel to another text.
-Change = Callable[[str], str]
+SCHEMA = int(re.findall(r"(?m)^SCHEMA_VERSION = (\d+)$", _SCHEMA.read_text())[0])
+
+# From the text of a file in a wheel to another text, or the text of a file that it does not have yet.
+Change = Callable[[str], str] | str
 
 EVENT_SERVER, EXTENSION = ("event-server", "event_server"), ("jupyterlab", "cell_monitor")
+KERNEL = ("kernel", "comm")
 
 
-def variant(target: Path, changes: Mapping[tuple[str, str], Mapping[str, Change]]) -> Path:
+def _append(text: str) -> Change:
+    return lambda before: f"{before}\n{text}\n"
+
+
+def variant(
+    target: Path,
+    changes: Mapping[tuple[str, str], Mapping[str, Change]],
+    base: Path = BUILT,
+    version: str | None = None,
+) -> Path:
     """Makes a bundle with other wheels.
 
     Args:
         target: its folder, which is made.
         changes: by application and distribution: by regular expressions for paths in the wheel, what to make of them.
+        base: the bundle that is changed.
+        version: of the bundle, where it is to be another one.
     """
-    shutil.copytree(BUILT.resolve(), target, copy_function=_link)
+    shutil.copytree(base.resolve(), target, copy_function=_link)
     manifest = read_manifest(target)
+    manifest["version"] = version or manifest["version"]
     for (application, distribution), files in changes.items():
         told = manifest["applications"][application]
         for archive in told["archives"].values():
@@ -105,17 +121,26 @@ def _change_wheel(wheel: bytes, files: Mapping[str, Change]) -> bytes:
                 record = item
                 continue
             for pattern, change in files.items():
-                if re.fullmatch(pattern, item.filename):
+                if callable(change) and re.fullmatch(pattern, item.filename):
                     text = content.decode()
                     content = change(text).encode()
                     assert content.decode() != text, f"{pattern} changes nothing"
                     left.discard(pattern)
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-            lines.append(f"{item.filename},sha256={digest},{len(content)}\n")
-            new.writestr(item, content)
+            lines.append(_write_into(new, item, content))
+        for name, added in files.items():
+            if isinstance(added, str):
+                lines.append(_write_into(new, zipfile.ZipInfo(name), added.encode()))
+                left.discard(name)
         new.writestr(record, "".join(lines) + f"{record.filename},,\n")
     assert not left, f"the wheel has no {left}"
     return output.getvalue()
+
+
+def _write_into(wheel: zipfile.ZipFile, item: zipfile.ZipInfo, content: bytes) -> str:
+    """Adds a file; returns its line of the wheel's record."""
+    wheel.writestr(item, content)
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return f"{item.filename},sha256={digest},{len(content)}\n"
 
 
 def _link(source: str, target: str) -> None:
@@ -127,10 +152,6 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _append(text: str) -> Change:
-    return lambda before: f"{before}\n{text}\n"
-
-
 def harmless(target: Path, word: str) -> Path:
     """Another release of both applications, which works."""
     comment = _append(f"# {word}")
@@ -140,9 +161,45 @@ def harmless(target: Path, word: str) -> Path:
     )
 
 
-def front_end(target: Path, word: str) -> Path:
-    """A release in which JupyterLab's front end alone differs."""
-    return variant(target, {EXTENSION: {r".*/labextensions/cell-monitor/static/style\.js": _append(f"/* {word} */")}})
+def front_end(target: Path, word: str, base: Path) -> Path:
+    """A release in which JupyterLab's front end alone differs from another's."""
+    style = {r".*/labextensions/cell-monitor/static/style\.js": _append(f"/* {word} */")}
+    return variant(target, {EXTENSION: style}, base)
+
+
+def older(target: Path) -> Path:
+    """An earlier version: all of its releases are other ones, that of the kernels, too."""
+    comment = _append("# earlier")
+    changes = {
+        EVENT_SERVER: {"event_server/release.py": comment},
+        EXTENSION: {"cell_monitor/release.py": comment},
+        KERNEL: {"comm/__init__.py": comment},
+    }
+    return variant(target, changes, version="1.1.0")
+
+
+def _replace(before: str, after: str) -> Change:
+    return lambda text: text.replace(before, after)
+
+
+def newer_schema(readable_from: int) -> Mapping[str, Change]:
+    """Changes of the event server that raise the schema of its database.
+
+    Args:
+        readable_from: the oldest schema that a release must know to read it.
+    """
+    return {
+        r"event_server/store/schema\.py": lambda text: re.sub(
+            r"(?m)^READABLE_FROM = .*$",
+            f"READABLE_FROM = {readable_from}",
+            re.sub(r"(?m)^SCHEMA_VERSION = .*$", f"SCHEMA_VERSION = {SCHEMA + 1}", text),
+        ),
+        "event_server/store/migrations/versions/v_next.py": (
+            "import sqlalchemy as sa\nfrom alembic import op\n"
+            f'revision = "{SCHEMA + 1}"\ndown_revision = "{SCHEMA}"\n'
+            'def upgrade():\n    op.create_table("later", sa.Column("number", sa.Integer))\n'
+        ),
+    }
 
 
 FAULTS: dict[str, Mapping[tuple[str, str], Mapping[str, Change]]] = {
@@ -150,8 +207,12 @@ FAULTS: dict[str, Mapping[tuple[str, str], Mapping[str, Change]]] = {
         EVENT_SERVER: {r"event_server/server\.py": _append("def serve(config):\n    raise SystemExit(3)")}
     },
     "fails health": {
+        EVENT_SERVER: {r"event_server/health\.py": _replace('"healthy", "written', '"broken", "not written')}
+    },
+    "raises the schema and fails health": {
         EVENT_SERVER: {
-            r"event_server/health\.py": lambda text: text.replace('"healthy", "written', '"broken", "not written')
+            **newer_schema(readable_from=1),
+            r"event_server/health\.py": _replace('"healthy", "written', '"broken", "not written'),
         }
     },
     "answers with the wrong id": {
