@@ -62,6 +62,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	mypy --package cell_monitor_release
 	mypy --package cell_monitor_backup
 	mypy --package cell_monitor_jobs
+	mypy --package cell_monitor_maintenance
 	mypy files/event-server/src
 	mypy files/extension/cell_monitor
 	mypy files/systemd-kernels/src

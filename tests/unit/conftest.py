@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 # Used from the roles, without an installation.
-for role in ("backup", "bundle", "jobs", "quality_gates", "release"):
+for role in ("backup", "bundle", "jobs", "maintenance", "quality_gates", "release"):
     sys.path.insert(0, str(Path(__file__).parents[2] / "roles" / role / "files"))
 
 from release_host import Host, use  # noqa: E402

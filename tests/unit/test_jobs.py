@@ -69,7 +69,13 @@ class TestRecord:
     ) -> None:
         (tmp_path / "jobs").mkdir()
         now = time.time()
-        told = {"job": "backup", "result": "overlap", "sentence": "Another one runs.", "started": now, "ended": now}
+        told = {
+            "job": "backup",
+            "result": "overlap",
+            "sentence": "Another one runs.",
+            "started": now - 0.5,
+            "ended": now,
+        }
         (tmp_path / "jobs" / "backup.json").write_text(
             json.dumps(told | {"last_success": 1.0, "details": {"files": 3}})
         )

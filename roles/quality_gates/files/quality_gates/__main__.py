@@ -1,4 +1,7 @@
-"""Command line: `judge` reads gates and prints them with their figures, as JSON; `test` runs the unit tests."""
+"""Command line: `judge` reads gates and prints them with their figures, as JSON; `test` runs the unit tests.
+
+`advisories` asks for known vulnerabilities.
+"""
 
 import argparse
 import json
@@ -7,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from quality_gates.audits import npm_vulnerabilities, python_vulnerabilities
+from quality_gates.audits import advisories, npm_vulnerabilities, python_vulnerabilities
 from quality_gates.changelog import changelog_updated
 from quality_gates.documentation import api_documentation_coverage
 from quality_gates.front_end import build_time, bundle_size, compressed_bundle_size
@@ -30,8 +33,16 @@ def main() -> int:
     judge.add_argument("--wheel", type=Path, required=True, help="wheel of the extension")
     judge.add_argument("--groups", type=_names, required=True, help="dependency groups that are bundled")
     judge.add_argument("--skip", type=_names, default=[], help="gates to leave out")
+    ask = commands.add_parser("advisories", help="ask for known vulnerabilities of what is bundled")
+    ask.add_argument("file", type=Path, help="where to write them, as JSON")
+    ask.add_argument("--groups", type=_names, default=["event-server", "jupyterlab", "kernel"])
     options = parser.parse_args()
     project = Project(options.project.resolve())
+    if options.command == "advisories":
+        new = options.file.with_suffix(".new")
+        new.write_text(json.dumps(advisories(project, options.groups), indent=1) + "\n", encoding="utf-8")
+        new.replace(options.file)
+        return 0
     return run_tests(project) if options.command == "test" else judge_gates(project, options)
 
 

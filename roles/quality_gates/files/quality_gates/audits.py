@@ -8,8 +8,9 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -24,9 +25,67 @@ OSV = "https://api.osv.dev/v1/vulns/"
 
 def python_vulnerabilities(project: Project, groups: Iterable[str]) -> Measured:
     """How many vulnerabilities, high or critical, pip-audit knows in the locked packages of these dependency groups."""
-    pins = {pin for group in groups for pin in re.findall(r"^\S+==\S+", project.locked(group), re.MULTILINE)}
-    audited = [package for layer in _without_duplicates(pins) for package in _pip_audit(layer)]
-    return judge_pip_audit(audited, len(pins))
+    pins = _pins(project, groups)
+    return judge_pip_audit(_audited(pins), len(pins))
+
+
+def _pins(project: Project, groups: Iterable[str]) -> set[str]:
+    return {pin for group in groups for pin in re.findall(r"^\S+==\S+", project.locked(group), re.MULTILINE)}
+
+
+def _audited(pins: set[str]) -> list[dict[str, Any]]:
+    return [package for layer in _without_duplicates(pins) for package in _pip_audit(layer)]
+
+
+def advisories(project: Project, groups: Iterable[str]) -> dict[str, Any]:
+    """What is known today of the packages that a bundle has, of any severity, for hosts that can ask nobody.
+
+    Returns:
+        `asked_on`, a date; `python` and `npm`, each with `known`, the advisories by `name==version`, or with
+        `unchecked`, why there are none. `npm` has in any case versions by name: of the bundled `packages`, and of the
+        `tools` of the build.
+    """
+    bundled: dict[str, list[str]] = {}
+    tools: dict[str, list[str]] = {}
+    for folder in project.typescript.values():
+        lock, manifest = _npm_files(folder)
+        carried = bundled_packages(manifest, lock)
+        for name, versions in locked_versions(lock).items():
+            part = bundled if name in carried else tools
+            part[name] = sorted({*part.get(name, ()), *versions})
+    locked = {name: sorted({*bundled.get(name, ()), *tools.get(name, ())}) for name in bundled | tools}
+    return {
+        "asked_on": f"{datetime.now(UTC):%Y-%m-%d}",
+        "python": _known(lambda: _of_python(_audited(_pins(project, groups)))),
+        "npm": _known(lambda: _of_npm(_ask_registry(project, locked), locked)) | {"packages": bundled, "tools": tools},
+    }
+
+
+def _known(ask: Callable[[], dict[str, list[str]]]) -> dict[str, Any]:
+    try:
+        return {"known": ask()}
+    except NotCheckedError as error:
+        return {"unchecked": str(error)}
+
+
+def _of_python(audited: list[dict[str, Any]]) -> dict[str, list[str]]:
+    known = {
+        f"{package['name']}=={package['version']}": [entry["id"] for entry in package["vulns"]]
+        for package in audited
+        if "vulns" in package
+    }
+    if not known:
+        raise NotCheckedError("pip-audit's service answered for no package")
+    return known
+
+
+def _of_npm(answer: dict[str, list[dict[str, Any]]], versions: dict[str, list[str]]) -> dict[str, list[str]]:
+    # The registry does not tell which of the versions it means: one of them is enough.
+    return {
+        f"{name}=={version}": [entry["url"] for entry in answer.get(name, ())]
+        for name, found in versions.items()
+        for version in found
+    }
 
 
 def judge_pip_audit(audited: list[dict[str, Any]], expected: int) -> Measured:
@@ -53,8 +112,7 @@ def npm_vulnerabilities(project: Project) -> Measured:
     JupyterLab brings all others at run time, as part of its Python package; the locked ones are tools of the build.
     What is found in them is told, but does not count.
     """
-    lock = yaml.load((project.extension / "yarn.lock").read_bytes(), Loader=yaml.CSafeLoader)
-    manifest = json.loads((project.extension / "package.json").read_bytes())
+    lock, manifest = _npm_files(project.extension)
     locked = locked_versions(lock)
     advisories = _ask_registry(project, locked)
     bundled = bundled_packages(manifest, lock)
@@ -66,6 +124,11 @@ def npm_vulnerabilities(project: Project) -> Measured:
     tools = sum(len(lines) for name, lines in severe.items() if name not in bundled)
     subject = f"{len(bundled)} bundled packages; {tools} high or critical in {len(locked) - len(bundled)} not bundled"
     return Measured(len(counted), _dated(subject, counted))
+
+
+def _npm_files(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    lock = yaml.load((folder / "yarn.lock").read_bytes(), Loader=yaml.CSafeLoader)
+    return lock, json.loads((folder / "package.json").read_bytes())
 
 
 def locked_versions(lock: dict[str, Any]) -> dict[str, list[str]]:
