@@ -158,7 +158,8 @@ class Host:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", SERVER, f"{release}/", self.config, where], stdin=subprocess.DEVNULL
         )
-        self._change(unit, pid=process.pid, started=time.time())
+        # On a busy machine systemd takes its time, and the unit is inactive until then.
+        self._change(unit, pid=process.pid, started=time.time(), queued=0 if is_awaited else 2)
         if not is_awaited:
             return 0
         end = time.monotonic() + 5
@@ -182,12 +183,15 @@ class Host:
     def _show(self, unit: str) -> str:
         known = self._load().get(unit, {})
         pid = known.get("pid", 0)
-        state = "active" if pid and _alive(pid) else "failed" if pid else "inactive"
+        if queued := known.get("queued", 0):
+            self._change(unit, queued=queued - 1)
+        state = "inactive" if queued else "active" if pid and _alive(pid) else "failed" if pid else "inactive"
         started = datetime.fromtimestamp(known.get("started", 0), UTC).strftime("%a %Y-%m-%d %H:%M:%S.%f UTC")
         loaded = "loaded" if unit == UNIT or self.has_candidates else "not-found"
         return (
             f"LoadState={loaded}\nActiveState={state}\nMainPID={pid}\nNeedDaemonReload=no\n"
             f"UnitFileState={'enabled' if known.get('enabled') else 'disabled'}\nExecMainStartTimestamp={started}\n"
+            f"Job={int(queued > 0) or ''}\n"
         )
 
 

@@ -51,7 +51,11 @@ def prove_beside(part: Part) -> None:
 
     def ended() -> str | None:
         service = systemd.show(unit)
-        return None if service.state in ("activating", "active") else f"it ends by itself ({service.result})"
+        return (
+            None
+            if service.pending or service.state in ("activating", "active")
+            else f"it ends by itself ({service.result})"
+        )
 
     systemd.systemctl("reset-failed", unit)
     systemd.systemctl("start", "--no-block", unit)

@@ -19,6 +19,7 @@ _PROPERTIES = (
     "ExecMainStartTimestamp",
     "StateChangeTimestamp",
     "ActiveEnterTimestamp",
+    "Job",
 )
 _SECONDS = 120
 
@@ -32,6 +33,7 @@ class Service:
         changed: when it was started, stopped or reloaded last, in seconds since 1970.
         entered: since when it is active, whatever it has done meanwhile, in seconds since 1970.
         restarts: how often systemd has restarted it by itself.
+        pending: whether systemd is yet to start or stop it.
     """
 
     loaded: bool
@@ -44,6 +46,7 @@ class Service:
     started: float
     changed: float
     entered: float
+    pending: bool
 
     @property
     def active(self) -> bool:
@@ -71,6 +74,7 @@ def show(unit: str) -> Service:
         started=_time(values.get("ExecMainStartTimestamp", "")),
         changed=_time(values.get("StateChangeTimestamp", "")),
         entered=_time(values.get("ActiveEnterTimestamp", "")),
+        pending=values.get("Job", "") not in ("", "0"),
     )
 
 
