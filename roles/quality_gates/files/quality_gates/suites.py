@@ -74,7 +74,7 @@ SUITES = (
         "event-server",
         "the event server",
         "files/event-server",
-        ("pytest", "--cov", "--cov-report=json:{report}"),
+        ("pytest", "--numprocesses=2", "--dist=worksteal", "--cov", "--cov-report=json:{report}"),
         "build/gates/event-server-coverage.json",
         _of_coverage_py,
     ),
