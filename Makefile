@@ -105,7 +105,7 @@ bench-overview: tools ## Time the instructor's overview beside a computation fro
 	python benchmarks/overview.py
 
 .PHONY: bench-ingest
-bench-ingest: tools ## Time how events are taken, beside the usual way and raw SQLite
+bench-ingest: tools build-packages ## Time how events are taken, beside the usual way and raw databases
 	python benchmarks/ingest.py
 
 .PHONY: bench-memory

@@ -26,24 +26,30 @@ def commit_times(database: Path, batch: int, group: int, seconds: float) -> Iter
         group: how many events to store in one transaction, at least a request's.
         seconds: when to stop.
     """
-    chance = random.Random(1)  # noqa: S311
-    requests = [Request(batch, "", chance) for _ in range(64)]
-    first = 0
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         prepare_schema(connection, database)
-        while seconds > 0:
-            rows: list[StoredEvent] = []
-            while len(rows) < group:
-                body = chance.choice(requests).body(first, time.time())
-                rows += read_batch(
-                    body, received_at=time.time_ns() // 10**6, writer="class1", max_event_bytes=2**20
-                ).valid
-                first += batch
+        for rows in groups(batch, group):
             took = _store(connection, rows)
-            seconds -= took
             yield len(rows), took
+            seconds -= took
+            if seconds <= 0:
+                return
+
+
+def groups(batch: int, group: int) -> Iterator[list[StoredEvent]]:
+    """Yields the rows of one transaction after the other, for ever: so many events at least, in requests of a size."""
+    chance = random.Random(1)  # noqa: S311
+    requests = [Request(batch, "", chance) for _ in range(64)]
+    first = 0
+    while True:
+        rows: list[StoredEvent] = []
+        while len(rows) < group:
+            body = chance.choice(requests).body(first, time.time())
+            rows += read_batch(body, received_at=time.time_ns() // 10**6, writer="class1", max_event_bytes=2**20).valid
+            first += batch
+        yield rows
 
 
 def _store(connection: sqlite3.Connection, rows: Sequence[StoredEvent]) -> float:

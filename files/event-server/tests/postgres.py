@@ -81,11 +81,12 @@ class Postgres:
 
 
 @contextmanager
-def running() -> Iterator[Postgres]:
+def running(place: Path | None = None) -> Iterator[Postgres]:
+    """Runs one, whose folder is made in a place that everyone may enter."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     assert found, "PostgreSQL is not there: install Debian's package postgresql"
     # A socket's path is short.
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=place))
     try:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
