@@ -1,4 +1,4 @@
-"""A Jupyter server of its own for each test, which may be killed and started again; its kernels run on."""
+"""A Jupyter server that tests may kill and start again; its kernels run on."""
 
 from __future__ import annotations
 
@@ -27,10 +27,31 @@ PROJECT = Path(__file__).parents[1]
 SYSTEMCTL = Path(__file__).with_name("systemctl")
 
 
+# Starts servers without importing anew what takes most of their start.
+FORKER = """
+import os, sys
+from jupyter_server.serverapp import ServerApp
+import systemd_kernels.connection, systemd_kernels.manager
+for line in sys.stdin:
+    verb, *rest = line.split()
+    if verb == "start":
+        pid = os.fork()
+        if not pid:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            log = os.open(rest[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            sys.exit(ServerApp.launch_instance([f"--config={rest[0]}"]))
+        print(pid, flush=True)
+    else:
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
 class Server:
     """A Jupyter server with our kernel manager."""
 
-    def __init__(self, home: Path, **config: dict[str, Any]) -> None:
+    def __init__(self, home: Path) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -41,10 +62,24 @@ class Server:
             folder.mkdir()
         _install(home / "installed")
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
-        self.process: subprocess.Popen[bytes] | None = None
-        (home / "config.json").write_text(json.dumps(self._config(config)))
+        self.pid = 0
+        self.status: int | None = None
+        (home / "config.json").write_text(json.dumps(self._config()))
+        environment = os.environ | {
+            "FAKE_SYSTEMD": str(self.notes),
+            "FAKE_RUNTIME": str(self.runtime),
+            "HOME": str(home),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "JUPYTER_PATH": str(home / "share"),
+            "CREDENTIALS_DIRECTORY": "the server's own",
+            "PYTHONPATH": f"{PROJECT / 'src'}:{home / 'installed'}",
+        }
+        command = [sys.executable, "-c", FORKER]
+        self._forker = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
-    def _config(self, more: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def _config(self) -> dict[str, Any]:
         server = {
             "port": self.port,
             "port_retries": 0,
@@ -63,26 +98,37 @@ class Server:
             "KernelProvisionerFactory": {"default_provisioner_name": "systemd"},
             "SystemdProvisioner": {"runtime_dir": str(self.runtime), "systemctl": str(SYSTEMCTL)},
             "SessionManager": {"database_filepath": str(self.home / "sessions.sqlite")},
-        } | more
+            # Kernelspecs of tests have their own.
+            "MappingKernelManager": {"cull_idle_timeout": 3600, "cull_interval": 1},
+            "KernelRestarter": {"time_to_dead": 0.3, "restart_limit": 2},
+            "ZMQChannelsWebsocketConnection": {"iopub_msg_rate_limit": 100},
+        }
+
+    def add_kernelspec(self, name: str, **changes: Any) -> None:
+        """Let kernels differ from the usual one."""
+        spec = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
+        folder = self.home / "share/kernels" / name
+        folder.mkdir(parents=True)
+        (folder / "kernel.json").write_text(json.dumps(spec | {"display_name": name} | changes))
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        environment = os.environ | {
-            "FAKE_SYSTEMD": str(self.notes),
-            "FAKE_RUNTIME": str(self.runtime),
-            "HOME": str(self.home),
-            "PYTHONPATH": f"{PROJECT / 'src'}:{self.home / 'installed'}",
-        }
-        log = (self.home / "server.log").open("ab")
-        command = [sys.executable, "-m", "jupyter_server", f"--config={self.home / 'config.json'}"]
-        self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        self.wait(lambda: self.client.get("/api").status_code == 200, 30)
+        self.pid = self._ask(f"start {self.home / 'config.json'} {self.home / 'server.log'}")
+        self.status = None
+        self.wait(lambda: self.client.get("/api").status_code == 200, 60)
 
     def stop(self, signum: int = signal.SIGTERM) -> None:
         """End it."""
-        assert self.process is not None
-        self.process.send_signal(signum)
-        self.process.wait(30)
+        os.kill(self.pid, signum)
+        self.status = self._ask("wait")
+        self.pid = 0
+
+    def _ask(self, question: str) -> int:
+        assert self._forker.stdin is not None
+        assert self._forker.stdout is not None
+        self._forker.stdin.write(f"{question}\n")
+        self._forker.stdin.flush()
+        return int(self._forker.stdout.readline())
 
     def restart(self, signum: int = signal.SIGTERM) -> None:
         """End it and start another."""
@@ -101,10 +147,14 @@ class Server:
             assert time.monotonic() < end, (self.home / "server.log").read_text()[-4000:]
             time.sleep(0.05)
 
-    def open_notebook(self, name: str = "lesson.ipynb") -> str:
-        """Begin a session, as a notebook does; returns the kernel's id."""
-        body = {"path": name, "name": name, "type": "notebook", "kernel": {"name": "python3"}}
-        answer = self.client.post("/api/sessions", json=body)
+    def begin_session(self, name: str = "lesson.ipynb", kernel: str = "python3") -> httpx.Response:
+        """Ask for a session, as a notebook does."""
+        body = {"path": name, "name": name, "type": "notebook", "kernel": {"name": kernel}}
+        return self.client.post("/api/sessions", json=body)
+
+    def open_notebook(self, name: str = "lesson.ipynb", kernel: str = "python3") -> str:
+        """Begin a session; returns the kernel's id."""
+        answer = self.begin_session(name, kernel)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["kernel"]["id"])
 
@@ -118,11 +168,12 @@ class Server:
 
     def remove(self) -> None:
         """End it and all that it has started."""
-        if self.process is not None and self.process.poll() is None:
-            self.stop()
+        if self.pid:
+            self.stop(signal.SIGKILL)
+        self._forker.communicate()
         units = [note.name for note in self.notes.glob("*.service")]
         environment = os.environ | {"FAKE_SYSTEMD": str(self.notes)}
-        subprocess.run([SYSTEMCTL, "stop", *units], env=environment, check=True)
+        subprocess.run([sys.executable, SYSTEMCTL, "stop", *units], env=environment, check=True)
         self.client.close()
 
 
@@ -136,28 +187,26 @@ def _install(folder: Path) -> None:
     (metadata / "entry_points.txt").write_text("\n".join(lines))
 
 
-@pytest.fixture
-def make_server() -> Iterator[Callable[..., Server]]:
-    """Starts a server with more configuration."""
-    made: list[Server] = []
-
-    def make(**config: dict[str, Any]) -> Server:
-        made.append(Server(home, **config))
-        made[-1].start()
-        return made[-1]
-
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[Server]:
+    """It takes seconds to start."""
     # A path of pytest's is too long for a socket.
     with TemporaryDirectory(prefix="kernels-") as folder:
-        home = Path(folder)
-        yield make
-        for server in made:
-            server.remove()
+        server = Server(Path(folder))
+        server.start()
+        yield server
+        server.remove()
 
 
 @pytest.fixture
-def server(make_server: Callable[..., Server]) -> Server:
-    """A server as it is configured for a class."""
-    return make_server()
+def server(shared_server: Server) -> Iterator[Server]:
+    """A server without kernels, as it is configured for a class."""
+    if not shared_server.pid:
+        shared_server.start()
+    yield shared_server
+    if shared_server.pid:
+        for kernel in shared_server.kernels():
+            shared_server.client.delete(f"/api/kernels/{kernel}")
 
 
 class Browser:
@@ -181,15 +230,24 @@ class Browser:
         """Leave the page."""
         await self._socket.close()
 
+    def sleep(self) -> None:
+        """Take nothing any more, as a computer that sleeps; the server does not know."""
+        self._socket.transport.pause_reading()
+
+    def lose_connection(self) -> None:
+        """Lose the connection, without a farewell."""
+        self._socket.transport.abort()
+
     async def execute(self, code: str) -> str:
         """Run a cell; returns the request's id."""
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": True}
         return await self.send("shell", "execute_request", content)
 
-    async def send(self, channel: str, kind: str, content: dict[str, Any]) -> str:
+    async def send(self, channel: str, kind: str, content: dict[str, Any], **header: Any) -> str:
         """Send a message; returns its id."""
         message = self.session.msg(kind, content)
-        body = {**message, "channel": channel, "header": message["header"] | {"date": "2026-11-24T00:00:00Z"}}
+        header = message["header"] | {"date": "2026-11-24T00:00:00Z"} | header
+        body = {**message, "channel": channel, "header": header}
         await self._socket.send(json.dumps(body, default=str))
         return str(message["header"]["msg_id"])
 
@@ -249,7 +307,7 @@ async def browse() -> AsyncIterator[Callable[[Server, str], Awaitable[Browser]]]
 
     yield open_browser
     for browser in opened:
-        await browser.close()
+        browser.lose_connection()
 
 
 def new_id() -> str:

@@ -1,5 +1,6 @@
 """What browsers have not got yet of what a kernel has said."""
 
+import sys
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
@@ -11,19 +12,21 @@ class Message:
     """A message on its way from the kernel.
 
     Attributes:
-        number: counts the kernel's messages up, even across its restarts.
+        number: counts the channel's messages one by one, and goes up across restarts of the kernel.
         channel: `iopub`, `shell`, `control` or `stdin`.
         frames: as a client's socket receives them.
+        output: whether a notebook can do without it; without a reply or a status, a cell would never end.
     """
 
     number: int
     channel: str
     frames: list[bytes]
+    output: bool = False
 
     @property
     def size(self) -> int:
-        """Bytes that its frames take."""
-        return sum(map(len, self.frames))
+        """Bytes of memory that its frames take."""
+        return sum(map(sys.getsizeof, self.frames))
 
 
 def stamp(frames: list[bytes], number: int) -> list[bytes]:
@@ -51,21 +54,31 @@ class _Session:
     size: int = 0
     confirmed: dict[str, int] = field(default_factory=dict)
     dropped: int = 0
+    last_dropped: int = 0
 
     def add(self, message: Message, max_bytes: int) -> None:
         self.messages.append(message)
         self.size += message.size
         while self.size > max_bytes and len(self.messages) > 1:
-            self._pop()
-            self.dropped += 1
+            self._drop()
 
     def confirm(self, channel: str, number: int) -> None:
         self.confirmed[channel] = max(number, self.confirmed.get(channel, 0))
+        if channel == "iopub" and number >= self.last_dropped:
+            # It was slow to confirm, but has got them.
+            self.dropped = 0
         while self.messages and self.messages[0].number <= self.confirmed.get(self.messages[0].channel, 0):
             self._pop()
 
     def missed(self) -> list[Message]:
         return [m for m in self.messages if m.number > self.confirmed.get(m.channel, 0)]
+
+    def _drop(self) -> None:
+        at = next((at for at, message in enumerate(self.messages) if message.output), 0)
+        self.last_dropped = self.messages[at].number
+        self.dropped += 1
+        self.size -= self.messages[at].size
+        del self.messages[at]
 
     def _pop(self) -> None:
         self.size -= self.messages.popleft().size
@@ -75,7 +88,7 @@ class Backlog:
     """Keeps, for each session of a browser, what it has not confirmed yet.
 
     Args:
-        max_bytes: that are kept for a session; beyond, the oldest messages are dropped.
+        max_bytes: that are kept for a session; beyond, the oldest output is dropped.
         max_sessions: that are known; beyond, the one that was heard of longest ago is forgotten.
     """
 

@@ -3,9 +3,9 @@
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Saved:
     kernel_name: str
     launch_args: dict[str, Any]
     provisioner: dict[str, Any]
+
+
+_T = TypeVar("_T", Launch, Saved)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class KernelFolder:
         Raises:
             OSError: nobody has said so.
         """
-        return Launch(**json.loads((self.path / "launch.json").read_bytes()))
+        return _read(self.path / "launch.json", Launch)
 
     def save(self, saved: Saved) -> None:
         """Keeps what a later server needs."""
@@ -98,9 +101,10 @@ class KernelFolder:
         """What an earlier server has kept.
 
         Raises:
-            OSError, ValueError, TypeError: it has kept nothing, or it cannot be read.
+            FileNotFoundError: it has kept nothing.
+            OSError, ValueError, KeyError: it cannot be read.
         """
-        return Saved(**json.loads((self.path / "saved.json").read_bytes()))
+        return _read(self.path / "saved.json", Saved)
 
     def note_state(self, state: str) -> None:
         """Notes that the kernel is `busy` or `idle` from now on."""
@@ -113,6 +117,12 @@ class KernelFolder:
             return file.read_text(), file.stat().st_mtime
         except OSError:
             return "idle", self.connection.stat().st_mtime
+
+
+def _read(file: Path, kind: type[_T]) -> _T:
+    """Reads what another release may have written, with more in it."""
+    content = json.loads(file.read_bytes())
+    return kind(**{field.name: content[field.name] for field in fields(kind)})
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:

@@ -133,7 +133,12 @@ class SystemdProvisioner(LocalProvisioner):
     async def kill(self, restart: bool = False) -> None:  # noqa: ARG002
         """Kills all of the unit's processes."""
         if await self.poll() is None:
-            await self.units.kill(str(self.kernel_id))
+            try:
+                await self.units.kill(str(self.kernel_id))
+            except UnitError:
+                # It may have ended in this moment.
+                if await self.poll() is None:
+                    raise
 
     async def terminate(self, restart: bool = False) -> None:  # noqa: ARG002
         """Asks the kernel to end."""

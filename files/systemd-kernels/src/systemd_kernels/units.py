@@ -42,7 +42,7 @@ class Units:
         await self._run("start", unit)
         running = _parse(await self._run("show", PROPERTIES, unit)).get(kernel_id)
         if running is None:
-            raise UnitError(f"{unit} ended at once; see its journal")
+            raise UnitError(f"{unit} ended at once; see journalctl --unit={unit}")
         return running
 
     async def stop(self, kernel_id: str) -> None:
@@ -72,7 +72,10 @@ class Units:
 
     def _run_now(self, verb: str, *arguments: str) -> str:
         command = [self._systemctl, "--no-ask-password", verb, *arguments]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+        try:
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+        except subprocess.TimeoutExpired as late:
+            raise UnitError(f"systemctl {verb} {arguments[-1]}: {late}") from late
         if ended.returncode:
             raise UnitError(f"systemctl {verb} {arguments[-1]}: {ended.stderr.strip()}")
         return ended.stdout
