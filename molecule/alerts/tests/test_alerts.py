@@ -1,0 +1,320 @@
+"""Each fault is caused for real; the administrator hears of it in time, and hears when it is over."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+from conftest import CREDENTIALS, Server, address, ansible_playbook, event
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from testinfra.host import Host
+
+# A tenth of the time that an administrator's rules take.
+FACTOR = 0.1
+INTERVAL = 5
+# What passes until an alert's cause is seen, its rate has risen or fallen, and its notification is sent.
+SLACK = 3 * INTERVAL + 300 * FACTOR + 120 * FACTOR + 15
+
+
+@dataclass
+class Heard:
+    """What the receiver was told, with the time in seconds of the monotonic clock."""
+
+    told: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    watchdog: list[float] = field(default_factory=list)
+
+    def of(self, alert: str, instance: str, status: str, since: float) -> tuple[float, dict[str, Any]] | None:
+        """The first notification of an alert after a time."""
+        for when, content in list(self.told):
+            labels = content["labels"]
+            if (
+                when >= since
+                and content["status"] == status
+                and labels["alertname"] == alert
+                and labels.get("instance") == instance
+            ):
+                return when, content
+        return None
+
+
+@pytest.fixture(scope="module")
+def receiver(server: Server) -> Iterator[tuple[Heard, str]]:
+    """A webhook on this machine's end of the hosts' network, and its address."""
+    heard = Heard()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path == "/watchdog":
+                heard.watchdog.append(time.monotonic())
+            else:
+                heard.told += [(time.monotonic(), alert) for alert in content["alerts"]]
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    here = str(ipaddress.ip_network(f"{server.address}/24", strict=False)[1])
+    with ThreadingHTTPServer((here, 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield heard, f"http://{here}:{listening.server_port}"
+        listening.shutdown()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How something is broken and mended, as commands on the host, and after how many seconds its alert is due."""
+
+    alert: str
+    seconds: float
+    cause: str
+    mend: str = "true"
+    meanwhile: str = ""
+
+
+AT_WORK = [
+    Fault(
+        "KernelKilledForMemory",
+        0,
+        "systemd-run --quiet --wait --slice jupyter-kernels.slice --property MemoryMax=50M"
+        " python3 -c 'b\"x\" * (200 << 20)' || true",
+    ),
+    Fault(
+        "ResponseSlow",
+        120,
+        # Somebody else holds the store's lock for 3 s at a time.
+        "systemd-run --quiet --unit slow-store --uid event-server python3 -c '"
+        "import sqlite3, time\n"
+        'store = sqlite3.connect("/var/lib/event-server/events.sqlite3", timeout=60, isolation_level=None)\n'
+        "while True:\n"
+        '    store.execute("BEGIN IMMEDIATE"); time.sleep(3); store.execute("ROLLBACK"); time.sleep(0.1)\n'
+        "'",
+        "systemctl stop slow-store",
+        meanwhile="post",
+    ),
+    Fault(
+        "ErrorsMany",
+        120,
+        "chmod 000 /var/lib/jupyterlab/notebooks",
+        "chmod 700 /var/lib/jupyterlab/notebooks",
+        meanwhile="browse",
+    ),
+    Fault(
+        "DiskFull",
+        300,
+        "fallocate --length"
+        " $(df --block-size=1 --output=size,avail / | awk 'NR == 2 {print int($2 - 0.06 * $1)}') /var/filler",
+        "rm /var/filler",
+    ),
+    Fault(
+        "UnitFailed",
+        120,
+        "systemd-run --quiet --unit homework --on-active 1 --timer-property AccuracySec=1s false",
+        "systemctl reset-failed homework.service",
+    ),
+]
+DOWN = [
+    Fault("JupyterLabDown", 60, "systemctl stop jupyterlab", "systemctl start jupyterlab"),
+    Fault("CertificateInvalid", 60, "", "mv /root/good.pem /etc/nginx/cell-monitor.pem && systemctl reload nginx"),
+]
+BACKUP = Fault(
+    "BackupOld", 600 + 360, "systemctl stop cell-monitor-backup.timer", "systemctl start cell-monitor-backup.service"
+)
+FAULTS = [*AT_WORK, *DOWN, BACKUP]
+
+
+@dataclass(frozen=True)
+class Story:
+    """When which alert came and went, in seconds after its cause and its mending, and what it said."""
+
+    came: dict[str, float]
+    went: dict[str, float]
+    said: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def story(server: Server, host: Host, receiver: tuple[Heard, str]) -> Story:
+    """Break everything, side by side, and mend it again."""
+    heard, url = receiver
+    everything = ["proxy", "event_server", "jupyterlab"]
+    absent = str(ipaddress.ip_address(server.address) + 100)
+    settings = {
+        "monitoring_time_factor": FACTOR,
+        "monitoring_scrape_interval": INTERVAL,
+        "monitoring_class_hours": [],
+        "monitoring_webhook_urls": [f"{url}/alerts"],
+        "monitoring_watchdog_url": f"{url}/watchdog",
+        "monitoring_backup_age_hours": 360 * FACTOR / 3600,
+        "monitoring_targets": [
+            {"name": server.name, "address": server.address, "has": everything},
+            {"name": "absent", "address": absent, "has": everything},
+        ],
+    }
+    host.run_test("systemctl start cell-monitor-backup.service")
+    done = ansible_playbook("playbooks/monitoring.yml", "--limit", server.name, "--extra-vars", json.dumps(settings))
+    assert done.returncode == 0, done.stdout
+    told = Story({}, {}, {})
+
+    def wait(faults: list[Fault], status: str, since: dict[str, float], seconds: dict[str, float]) -> None:
+        for fault in faults:
+            limit = since[fault.alert] + SLACK + (fault.seconds * FACTOR if status == "firing" else 600 * FACTOR)
+            while not (found := heard.of(fault.alert, server.name, status, since[fault.alert])):
+                if time.monotonic() > limit:
+                    break
+                time.sleep(0.2)
+            if found:
+                seconds[fault.alert] = round(found[0] - since[fault.alert], 1)
+                told.said.setdefault(fault.alert, found[1])
+
+    def cause(faults: list[Fault]) -> dict[str, float]:
+        since = {}
+        for fault in faults:
+            since[fault.alert] = time.monotonic()
+            if fault.alert == "CertificateInvalid":
+                expire(server, host)
+            else:
+                host.run_test(fault.cause.replace("%", "%%"))
+        return since
+
+    def mend(faults: list[Fault]) -> dict[str, float]:
+        since = {}
+        for fault in faults:
+            since[fault.alert] = time.monotonic()
+            host.run_test(fault.mend)
+        return since
+
+    backup = cause([BACKUP])
+    with ExitStack() as stack:
+        for fault in AT_WORK:
+            if fault.meanwhile:
+                stack.enter_context(repeated({"post": post, "browse": browse}[fault.meanwhile], server))
+        wait(AT_WORK, "firing", cause(AT_WORK), told.came)
+        mended = mend(AT_WORK)
+        wait(AT_WORK, "resolved", mended, told.went)
+    down = cause(DOWN)
+    wait(DOWN, "firing", down, told.came)
+    wait([BACKUP], "firing", backup, told.came)
+    both = [*DOWN, BACKUP]
+    wait(both, "resolved", mend(both), told.went)
+    return told
+
+
+def post(server: Server) -> None:
+    """What students' JupyterLab does."""
+    with server.client(headers={"Authorization": f"Bearer {server.token}"}) as client:
+        client.post("/api/v1/events", json=[event(address("alerts"))])
+
+
+def browse(server: Server) -> None:
+    """A student who looks at the files."""
+    with server.client() as client:
+        client.get("/login")
+        client.post("/login", data={"_xsrf": client.cookies["_xsrf"], "password": server.password})
+        for _ in range(5):
+            client.get("/api/contents")
+            time.sleep(0.5)
+
+
+@contextmanager
+def repeated(work: Callable[[Server], None], server: Server) -> Iterator[None]:
+    """Does something over and over, by a few at once."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.is_set():
+            try:
+                work(server)
+            except httpx.HTTPError:
+                time.sleep(0.5)
+            time.sleep(0.1)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    yield
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+def expire(server: Server, host: Host) -> None:
+    """Give nginx a certificate of the same authority that ended yesterday."""
+    authority = x509.load_pem_x509_certificate((CREDENTIALS / "tls" / "ca.crt").read_bytes())
+    signer = serialization.load_pem_private_key((CREDENTIALS / "tls" / "ca.key").read_bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    name = x509.IPAddress(ipaddress.ip_address(server.address))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(authority.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now - timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([name]), critical=True)
+        .sign(signer, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pem = (secret + certificate.public_bytes(serialization.Encoding.PEM)).decode()
+    host.run_test("cp --archive /etc/nginx/cell-monitor.pem /root/good.pem")
+    host.run_test("printf %%s %s > /etc/nginx/cell-monitor.pem && systemctl reload nginx", pem)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.alert)
+def test_the_administrator_hears_of_it_in_time(story: Story, fault: Fault) -> None:
+    assert fault.alert in story.came, f"only {story.came}"
+    print(f"{fault.alert}: {story.came[fault.alert]} s after its cause")
+    assert story.came[fault.alert] <= fault.seconds * FACTOR + SLACK
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.alert)
+def test_and_when_it_is_over(story: Story, fault: Fault) -> None:
+    assert fault.alert in story.went, f"only {story.went}"
+    print(f"{fault.alert}: over {story.went[fault.alert]} s after it was mended")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.alert)
+def test_it_says_what_students_notice_and_where_to_read_on(story: Story, server: Server, fault: Fault) -> None:
+    said = story.said[fault.alert]["annotations"]
+    assert server.name in said["summary"]
+    assert server.name in said["summary_ja"]
+    assert "error expanding" not in str(said)
+    password = (CREDENTIALS / "administrator_password").read_text().strip()
+    with server.client(auth=("administrator", password)) as client:
+        page = client.get(said["runbook_url"])
+    assert page.status_code == 200
+    assert page.text.startswith(f"# {fault.alert}\n")
+    assert said["description"] in page.text
+    assert said["description_ja"] in page.text
+
+
+@pytest.mark.usefixtures("story")
+def test_a_host_that_is_down_says_so_once(receiver: tuple[Heard, str]) -> None:
+    heard, _ = receiver
+    assert {alert["labels"]["alertname"] for _, alert in heard.told if alert["labels"].get("instance") == "absent"} == {
+        "HostDown"
+    }
+
+
+@pytest.mark.usefixtures("story")
+def test_the_dead_mans_switch_is_held(receiver: tuple[Heard, str]) -> None:
+    heard, _ = receiver
+    assert len(heard.watchdog) >= 3
+    assert max(after - before for before, after in zip(heard.watchdog, heard.watchdog[1:], strict=False)) < 60
