@@ -174,7 +174,7 @@ def ansible_playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 

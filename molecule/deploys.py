@@ -44,7 +44,7 @@ def deploy_until(server: Server, bundle: Path, tasks: int) -> bool:
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode in (0, -9), done.stdout
     return done.returncode == -9
