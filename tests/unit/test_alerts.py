@@ -98,3 +98,31 @@ def test_each_alert_says_who_has_to_do_what(alerts: list[dict[str, Any]]) -> Non
         assert set(alert["annotations"]) == {"summary", "description", "summary_ja", "description_ja", "runbook_url"}
         assert re.search("[ぁ-ん]", alert["annotations"]["summary_ja"])
         assert alert["annotations"]["runbook_url"] == f"https://class1/status/runbooks/{alert['alert']}.md"
+
+
+def test_each_alert_has_a_page_and_each_page_an_alert(alerts: list[dict[str, Any]]) -> None:
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (PROJECT / "docs" / "runbooks").glob("*.md")}
+    assert set(pages) == {alert["alert"] for alert in alerts}
+    handbook = (PROJECT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    for alert in alerts:
+        page = pages[alert["alert"]]
+        assert alert["annotations"]["description"] in page
+        assert alert["annotations"]["description_ja"] in page
+        assert f"| [{alert['alert']}](runbooks/{alert['alert']}.md) | {alert['labels']['severity']} |" in handbook
+
+
+def test_panels_have_both_languages_and_queries_that_promtool_can_read(tmp_path: Path) -> None:
+    sections = yaml.safe_load((ROLE / "files" / "panels.yml").read_text(encoding="utf-8"))
+    panels = [panel for section in sections for panel in section["panels"]]
+    assert len(sections[0]["panels"]) == 9
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert set(panel["title"]) == {"en", "ja"}
+        assert panel["unit"] in {"seconds", "bytes", "ratio", "rate", "count"}
+        assert f"monitoring_{panel.get('threshold', 'memory_bytes')}" in DEFAULTS
+    rules = [
+        {"record": f"panel:{panel['id']}", "expr": query["expr"]} for panel in panels for query in panel["queries"]
+    ]
+    (tmp_path / "panels.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    done = promtool(tmp_path, "check", "rules", "panels.yml")
+    assert done.returncode == 0, done.stdout + done.stderr

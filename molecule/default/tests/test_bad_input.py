@@ -27,6 +27,10 @@ CASES: list[tuple[dict[str, object], list[str]]] = [
     ({"event_server_login_proxies": ["proxy"]}, ["event_server_login_proxies", "proxy"]),
     ({"web_proxy_event_server_upstreams": ["http://x"]}, ["web_proxy_event_server_upstreams", "address:port"]),
     ({"web_proxy_https_port": 0}, ["web_proxy_https_port is 0", "65535"]),
+    ({"monitoring_error_ratio": 5}, ["monitoring_error_ratio is 5", "between 0 and 1"]),
+    ({"monitoring_mail_to": ["a@example.jp"]}, ["monitoring_mail_server is ''", "mail.example.jp:587"]),
+    ({"monitoring_retention_size": "lots"}, ["monitoring_retention_size is lots", "512MB or 1GB"]),
+    ({"monitoring_slack_url": "slack"}, ["monitoring_slack_url is not an address", "https://"]),
     ({"release_keep": 1}, ["release_keep is 1", "2 to 100"]),
     ({"release_bundle": "/nowhere"}, ["release_bundle is /nowhere", "make build"]),
 ]

@@ -1,0 +1,117 @@
+"""The status page in a real browser, through nginx and TLS, with what Prometheus has seen of the hosts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import CREDENTIALS, Server
+from lab import launch, trust_authority
+from playwright.sync_api import Page, expect, sync_playwright
+from testinfra.host import Host
+
+# The host of the inventory's group `monitoring`.
+testinfra_hosts = ["ssh://debian12"]
+
+PASSWORD = CREDENTIALS / "administrator_password"
+EXPOSURE = 1.5
+
+
+@pytest.fixture(scope="module")
+def page(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The page, as a browser shows it that has logged in."""
+    home: Path = tmp_path_factory.mktemp("administrator")
+    trust_authority(home, server.authority)
+    with sync_playwright() as playwright:
+        context = launch(
+            playwright.chromium,
+            home,
+            base_url=server.url,
+            locale="ja-JP",
+            timezone_id="Asia/Tokyo",
+            viewport={"width": 1440, "height": 1000},
+            http_credentials={"username": "administrator", "password": PASSWORD.read_text().strip()},
+        )
+        page = context.pages[0]
+        page.goto("/status/")
+        yield page
+        context.close()
+
+
+def test_the_page_and_prometheus_are_for_the_administrator_alone(server: Server) -> None:
+    for path in ("/status/", "/status/panels.json", "/status/runbooks/DiskFull.md", "/prometheus/api/v1/alerts"):
+        with server.client() as client:
+            assert client.get(path).status_code == 401
+        with server.client(auth=server.instructor) as client:
+            assert client.get(path).status_code == 401
+        with server.client(auth=("administrator", PASSWORD.read_text().strip())) as client:
+            assert client.get(path).status_code == 200
+
+
+def test_figures_of_other_hosts_need_a_password(server: Server) -> None:
+    secret = (CREDENTIALS / "monitoring_password").read_text().strip()
+    for name in ("node", "nginx", "event-server", "jupyterlab", "cell-monitor"):
+        with server.client() as client:
+            assert client.get(f"/monitoring/{name}").status_code == 401
+        with server.client(auth=("prometheus", secret)) as client:
+            assert "# HELP" in client.get(f"/monitoring/{name}").text
+    with server.client() as client:
+        assert client.get("/metrics").status_code == 404
+
+
+def test_every_host_is_seen(server: Server) -> None:
+    with server.client(auth=("administrator", PASSWORD.read_text().strip())) as client:
+        seen = client.get("/prometheus/api/v1/query", params={"query": "up"}).json()["data"]["result"]
+    assert {series["metric"]["instance"] for series in seen} == {"debian12", "debian13"}
+    assert {
+        (series["metric"]["instance"], series["metric"]["job"]) for series in seen if series["value"][1] != "1"
+    } == set()
+
+
+def test_the_indicators_have_values(page: Page) -> None:
+    # Other tests of this machine may have it fire.
+    expect(page.locator("#state")).to_have_class(re.compile("^(good|warning|critical)$"), timeout=60_000)
+    expect(page.locator(".grid.small article")).to_have_count(9)
+    for indicator in ("averageResponseTime", "memoryUsage", "errorRate", "activeUsers", "testCoverage"):
+        value = page.locator(f'[data-panel="{indicator}"] .value')
+        expect(value).not_to_have_class("value unknown", timeout=60_000)
+    expect(page.locator('[data-panel="memoryUsage"] .value')).to_contain_text("MB")
+    expect(page.locator('[data-panel="disk"] path.line').first).to_be_visible()
+
+
+def test_the_pointer_shows_a_moment(page: Page) -> None:
+    chart = page.locator('[data-panel="memory"] .chart')
+    chart.scroll_into_view_if_needed()
+    box = chart.locator("svg").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] - 10, box["y"] + 40)
+    expect(chart.locator(".hint")).to_contain_text("debian12")
+    expect(chart.locator(".hint")).to_contain_text("%")
+
+
+def test_the_other_language_stays(page: Page) -> None:
+    page.click("text=English")
+    expect(page.locator("h1")).to_have_text("Class server")
+    page.reload()
+    expect(page.locator("h1")).to_have_text("Class server")
+    page.click("text=日本語")
+
+
+@pytest.mark.parametrize("unit", ["prometheus", "prometheus-alertmanager", "prometheus-node-exporter"])
+def test_the_unit_is_confined(host: Host, unit: str) -> None:
+    report = host.check_output("systemd-analyze security --no-pager %s", f"{unit}.service")
+    assert float(report.rpartition("Overall exposure level for")[2].split(":")[1].split()[0]) <= EXPOSURE
+
+
+def test_nobody_on_the_host_silences_an_alert_without_the_password(host: Host) -> None:
+    ask = (
+        "import urllib.error, urllib.request\n"
+        "try:\n"
+        "    print(urllib.request.urlopen('http://127.0.0.1:9093/api/v2/silences').status)\n"
+        "except urllib.error.HTTPError as error:\n"
+        "    print(error.code)\n"
+    )
+    assert host.check_output("runuser -u jupyter -- python3 -c %s", ask) == "401"
+    host.check_output("amtool silence add alertname=Nothing --duration 1m --author test --comment test")
