@@ -12,8 +12,8 @@ PLAYBOOK := ansible-playbook -i $(INVENTORY)
 # Debian packages of the controller, and what throw-away hosts and tests need besides.
 PACKAGES := ca-certificates git openssh-client python3-venv
 SANDBOX_PACKAGES := debian-archive-keyring e2fsprogs iproute2 mmdebstrap nftables systemd-container
-# The unit tests, which are gates of a build, use a real PostgreSQL; it needs no cluster of the system.
-BUILD_PACKAGES := postgresql
+# The unit tests, some of which are gates of a build, use a real PostgreSQL, without a cluster of the system, and restic.
+BUILD_PACKAGES := postgresql restic
 TEST_PACKAGES := chromium libnss3-tools procps
 
 FRONT_ENDS := files/extension files/event-server/dashboard
@@ -61,6 +61,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	mypy --package quality_gates
 	mypy --package cell_monitor_release
 	mypy --package cell_monitor_backup
+	mypy roles/jupyterlab/files
 	mypy --package cell_monitor_jobs
 	mypy --package cell_monitor_maintenance
 	mypy files/event-server/src

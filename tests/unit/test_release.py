@@ -117,6 +117,39 @@ def test_a_play_that_fails_between_two_parts_returns_all_of_them(host: Host) -> 
     assert not (host.folder / "etc/served").exists()
 
 
+class TestBackup:
+    def test_there_is_one_before_the_first_switch_and_no_other(self, host: Host) -> None:
+        made = host.folder / "made"
+        deploy.begin(
+            host.state,
+            host.target("B"),
+            "tester",
+            backup=["sh", "-c", f"readlink {host.folder}/opt/app/current >> {made}"],
+        )
+        host.configure("b")
+        deploy.turn(host.state, "app")
+        host.configure("c")
+        deploy.turn(host.state, "app")
+        assert made.read_text() == "releases/A\n"
+        assert deploy.commit(host.state, 3)
+        assert "backup" in host.state.history()[-1]["seconds"]
+
+    def test_none_where_nothing_changes(self, host: Host) -> None:
+        deploy.begin(host.state, host.target("A"), "tester", backup=["false"])
+        deploy.turn(host.state, "app")
+        assert deploy.commit(host.state, 3) is None
+
+    def test_one_that_fails_stops_the_deploy_and_blames_no_release(self, host: Host) -> None:
+        deploy.begin(host.state, host.target("B"), "tester", backup=["sh", "-c", "echo the disk is full >&2; exit 1"])
+        host.configure("b")
+        with pytest.raises(
+            ReleaseError, match=r"no backup .* the disk is full; nothing was switched.*release_backup=false"
+        ):
+            deploy.turn(host.state, "app")
+        deploy.give_up(host.state, "no backup")
+        assert (host.runs(), host.state.bad) == (("A", "a"), {})
+
+
 def test_files_come_back_with_their_permissions(host: Host) -> None:
     host.config.chmod(0o640)
     host.deploy("A", "a")

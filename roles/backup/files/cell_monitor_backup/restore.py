@@ -5,15 +5,13 @@ import dataclasses
 import grp
 import os
 import pwd
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cell_monitor_backup import files, manifest, run, services, verify
+from cell_monitor_backup import files, manifest, owner, run, services, verify
 from cell_monitor_backup.config import Config
 from cell_monitor_backup.errors import BackupError, DamageError
 from cell_monitor_backup.manifest import Manifest
@@ -231,11 +229,11 @@ def _replace(
 ) -> dict[str, int]:
     done = {}
     if store and copy and written.store:
-        store.replace(copy, _owner(store.path.parent))
+        store.replace(copy, *_owner(store.path.parent))
         if files.sha256(store.path) != written.store["sha256"]:
             raise DamageError(f"{store.path} is not what was restored: the disk does not keep what is written to it.")
         done["store"] = written.store["tables"].get("events", 0)
-    owner = _owner_here(written)
+    owned = _owner_here(written)
     for part in parts:
         for root in map(Path, written.roots.get(part, ())):
             source, target = (Path(below),) * 2 if below else (root, root)
@@ -244,7 +242,7 @@ def _replace(
             elif part == "notebooks":
                 done[part] = _place_as_owner(config, scratch / str(source).lstrip("/"), target)
             elif part != "store":
-                done[part] = done.get(part, 0) + place(scratch / str(source).lstrip("/"), target, owner)
+                done[part] = done.get(part, 0) + place(scratch / str(source).lstrip("/"), target, owned)
     if "configuration" in parts:
         services.restart(services.active(config.units_of("reload")))
     return done
@@ -277,17 +275,7 @@ def _place_as_owner(config: Config, source: Path, target: Path) -> int:
         given = handed / target.name
         source.rename(given)
         _give_away(handed, uid, gid)
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-I", str(Path(__file__).with_name("place.py")), str(given), str(target)],
-            user=uid,
-            group=gid,
-            extra_groups=[],
-            umask=0o077,
-            cwd="/",
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        done = owner.run("place.py", uid, gid, given, target)
     finally:
         files.remove(handed)
     if done.returncode != 0:

@@ -4,15 +4,12 @@ import contextlib
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from cell_monitor_backup import files
+from cell_monitor_backup import files, owner
 from cell_monitor_backup.errors import BackupError, DamageError
 
-_SECONDS = 3600
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, 7) != 'sqlite_' ORDER BY name"
 _SIDES = ("", "-wal", "-shm")
 
@@ -42,20 +39,10 @@ class SqliteStore:
             DamageError: it is damaged.
             BackupError: it cannot be read.
         """
-        owner = self.path.stat()
-        os.chown(folder, owner.st_uid, owner.st_gid)
+        status = self.path.stat()
+        os.chown(folder, status.st_uid, status.st_gid)
         target = folder / self.file_name
-        script = Path(__file__).with_name("sqlite_copy.py")
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-I", str(script), str(self.path), str(target)],
-            user=owner.st_uid,
-            group=owner.st_gid,
-            extra_groups=[],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-        )
+        done = owner.run("sqlite_copy.py", status.st_uid, status.st_gid, self.path, target)
         if done.returncode != 0:
             told = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             kind = DamageError if "malformed" in told or "not a database" in told else BackupError
@@ -74,7 +61,7 @@ class SqliteStore:
             if source.exists():
                 shutil.copy2(source, folder / source.name)
 
-    def replace(self, copy: Path, owner: tuple[int, int]) -> None:
+    def replace(self, copy: Path, uid: int, gid: int) -> None:
         """Puts a copy into its place. The event server must have been stopped.
 
         Raises:
@@ -83,7 +70,7 @@ class SqliteStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_name(f".{self.path.name}.new")
         shutil.move(copy, new)
-        os.chown(new, *owner)
+        os.chown(new, uid, gid)
         new.chmod(0o600)
         with new.open("rb") as file:
             os.fsync(file.fileno())

@@ -71,7 +71,13 @@ def _begin(state: State, options: argparse.Namespace) -> Json:
         "free_mb": _free_mb(),
     }
     if not options.check:
-        progress = deploy.begin(state, target, given.get("who") or switch.user(), is_forced=bool(given.get("force")))
+        progress = deploy.begin(
+            state,
+            target,
+            given.get("who") or switch.user(),
+            is_forced=bool(given.get("force")),
+            backup=given.get("backup", ()),
+        )
         told["base"] = progress.base.label if progress.base else ""
     return told
 

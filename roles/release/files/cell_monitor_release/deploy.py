@@ -16,7 +16,9 @@ _UNITS = Path("/etc/systemd/system")
 _GENERATIONS = 5
 
 
-def begin(state: State, target: Generation, who: str, *, is_forced: bool = False) -> Progress:
+def begin(
+    state: State, target: Generation, who: str, *, is_forced: bool = False, backup: Iterable[str] = ()
+) -> Progress:
     """Saves the way back, before anything changes.
 
     Args:
@@ -24,6 +26,7 @@ def begin(state: State, target: Generation, who: str, *, is_forced: bool = False
         target: what the host is to run; its files do not count yet.
         who: who wants it.
         is_forced: whether a release that failed may be tried again.
+        backup: the command that makes a backup before the first switch.
 
     Raises:
         ReleaseError: a release is bad, or cannot work with the database that is there.
@@ -41,6 +44,8 @@ def begin(state: State, target: Generation, who: str, *, is_forced: bool = False
         target,
         going_on.since if going_on else time.time(),
         who,
+        # There is nothing to lose where nothing runs.
+        backup=tuple(backup) if base else (),
     )
     state.progress = progress
     announce(target)
@@ -131,10 +136,32 @@ def turn(state: State, name: str) -> switch.Need:
 
 
 def _turn_part(state: State, part: Part, wanted: switch.Need) -> None:
+    _back_up(state)
     started = time.monotonic()
     _prepare(state, part, wanted, beside=True)
     switch.carry_out(part, wanted)
     _note(state, {part.name: time.monotonic() - started})
+
+
+def _back_up(state: State) -> None:
+    """Makes a backup, once in a deploy.
+
+    Raises:
+        ReleaseError: it was not made.
+    """
+    progress = state.progress
+    if progress is None or not progress.backup:
+        return
+    started = time.monotonic()
+    done = systemd.run(progress.backup, seconds=3600)
+    if done.returncode != 0:
+        told = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
+        raise ReleaseError(
+            f"there is no backup of what a switch may harm: {told.rstrip('.')}; nothing was switched."
+            " Repair that, or go without a backup by -e release_backup=false."
+        )
+    state.progress = dataclasses.replace(progress, backup=())
+    _note(state, {"backup": time.monotonic() - started})
 
 
 def _prepare(state: State, part: Part, wanted: switch.Need, *, beside: bool) -> None:

@@ -29,6 +29,7 @@ class Progress:
         base_number: number of the generation that was the current one.
         target: what the host is to run; its files are those of the moment when it is committed.
         since: seconds since 1970.
+        backup: the command that makes a backup before anything is switched; empty once it was made, or for none.
     """
 
     verb: str
@@ -38,12 +39,14 @@ class Progress:
     since: float
     who: str
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    backup: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Json) -> "Progress":
         """Reads it."""
         base = Generation.of(data["base"]) if data["base"] else None
-        return cls(**known(cls, data) | {"base": base, "target": Generation.of(data["target"])})
+        read = {"base": base, "target": Generation.of(data["target"]), "backup": tuple(data.get("backup", ()))}
+        return cls(**known(cls, data) | read)
 
     def json(self) -> Json:
         """Writes it."""
