@@ -8,6 +8,10 @@ import pytest
 for role in ("backup", "bundle", "jobs", "maintenance", "quality_gates", "release"):
     sys.path.insert(0, str(Path(__file__).parents[2] / "roles" / role / "files"))
 
+# The event server's tests make a PostgreSQL for themselves, and these use it.
+for folder in ("src", "tests"):
+    sys.path.append(str(Path(__file__).parents[2] / "files/event-server" / folder))
+
 from release_host import Host, use  # noqa: E402
 
 

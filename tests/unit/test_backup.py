@@ -14,9 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from cell_monitor_backup import cli, config, files, jobs, lock, restic, services
 from cell_monitor_backup.errors import BackupError, DamageError, OverlapError
+from cell_monitor_backup.postgresql import PostgresqlStore
+from cell_monitor_backup.stores import inspect
+from postgres import Postgres, running
 
 PASSWORD = "a password of tests"
 
@@ -463,6 +467,44 @@ class TestRestore:
         os.environ["CACHE_DIRECTORY"] = str(place.folder / "cache")
         assert "100 rows in events, and had 101" in place.refused("restore", kind=DamageError)
         assert len(place.events()) == 107
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL."""
+    with running() as postgres:
+        yield postgres
+
+
+class TestPostgresql:
+    def test_a_dump_comes_back(self, place: Place, postgres: Postgres) -> None:
+        url = postgres.create()
+        (place.etc / "config.toml").write_text(f'database_url = "{url}"\n')
+        (place.etc / "database-password").write_text("not asked for")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE kept (name text)")
+            connection.execute("INSERT INTO kept VALUES ('tab\t and line\nend'), ('\\.')")
+            told = place.call("run", "--quick")
+            assert told["events"] == 0
+            drilled = place.call("drill")
+            connection.execute("INSERT INTO kept VALUES ('later')")
+        restored = place.call("restore", "--part=store")
+        with psycopg.connect(url) as connection:
+            rows = connection.execute("SELECT name FROM kept ORDER BY name").fetchall()
+        assert rows == [("\\.",), ("tab\t and line\nend",)]
+        assert restored["store"]["tables"]["kept"] == 2
+        assert drilled["rows"] == sum(restored["store"]["tables"].values())
+        assert restored["store"]["schema"][0] > 0
+
+    def test_a_dump_that_ends_too_early(self, postgres: Postgres, tmp_path: Path) -> None:
+        dump = PostgresqlStore(postgres.create(), tmp_path / "none", tmp_path, "").copy(tmp_path)
+        os.truncate(dump, dump.stat().st_size - 100)
+        with pytest.raises(DamageError):
+            inspect("postgresql", dump)
+
+    def test_one_that_is_away(self, place: Place) -> None:
+        (place.etc / "config.toml").write_text('database_url = "postgresql://nobody@127.0.0.1:1/none"\n')
+        assert "of the store failed" in place.refused("run", "--quick")
 
 
 def test_the_command_line_ends_with_a_code_and_one_sentence(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,8 +58,8 @@ def restore(config: Config, wanted: Wanted) -> Json:
     written = manifest.read(config, repository, snapshot)
     parts = _available(config, wanted, written, snapshot)
     store = open_store(config) if "store" in parts else None
-    if "store" in parts:
-        _refuse_schema(config, written, snapshot)
+    if store:
+        _refuse_store(config, written, snapshot, store)
     below = _below(config, wanted, written, snapshot)
     scratch = config.work / "restore"
     clock.lap("look")
@@ -165,8 +165,13 @@ def _available(config: Config, wanted: Wanted, written: Manifest, snapshot: Snap
     return parts
 
 
-def _refuse_schema(config: Config, written: Manifest, snapshot: Snapshot) -> None:
-    """Refuses a store that the running release cannot use."""
+def _refuse_store(config: Config, written: Manifest, snapshot: Snapshot, store: Store) -> None:
+    """Refuses a store that the running release cannot use, or that another kind of database keeps."""
+    if (kind := (written.store or {})["kind"]) != store.kind:
+        raise BackupError(
+            f"the store in snapshot {snapshot.label} is of {kind}, and this host's event server uses {store.kind};"
+            " allowed is a snapshot of the same."
+        )
     readable_from = (written.store or {})["schema"][1]
     knows = _known_schema(config)
     if knows is not None and readable_from > knows:
@@ -229,9 +234,9 @@ def _replace(
 ) -> dict[str, int]:
     done = {}
     if store and copy and written.store:
-        store.replace(copy, *_owner(store.path.parent))
-        if files.sha256(store.path) != written.store["sha256"]:
-            raise DamageError(f"{store.path} is not what was restored: the disk does not keep what is written to it.")
+        store.replace(copy)
+        if not store.is_as(written.store):
+            raise DamageError("the store is not what was restored: the disk does not keep what is written to it.")
         done["store"] = written.store["tables"].get("events", 0)
     owned = _owner_here(written)
     for part in parts:

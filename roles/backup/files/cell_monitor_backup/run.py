@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cell_monitor_backup import files, manifest, sqlite, trees
+from cell_monitor_backup import files, manifest, trees
 from cell_monitor_backup.config import Config
 from cell_monitor_backup.errors import BackupError, DamageError
 from cell_monitor_backup.manifest import Manifest
 from cell_monitor_backup.restic import Repository
-from cell_monitor_backup.stores import Store, open_store
+from cell_monitor_backup.stores import Store, inspect, open_store
 
 Json = dict[str, Any]
 
@@ -64,7 +64,7 @@ def _stage_store(config: Config, store: Store | None, *, damaged: bool) -> Json 
     if not store.exists:
         # Before the event server has run for the first time.
         return None
-    files.need_room(config.work, store.bytes() + _MARGIN, "a copy of the store")
+    files.need_room(config.work, store.size() + _MARGIN, "a copy of the store")
     folder = files.empty(config.staging / "store")
     try:
         copy = store.copy(folder)
@@ -79,7 +79,7 @@ def _stage_store(config: Config, store: Store | None, *, damaged: bool) -> Json 
         "file": f"store/{copy.name}",
         "bytes": copy.stat().st_size,
         "sha256": files.sha256(copy),
-        **sqlite.inspect(copy),
+        **inspect(store.kind, copy),
     }
 
 

@@ -28,7 +28,7 @@ class SqliteStore:
         """Whether there is one."""
         return self.path.exists()
 
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Returns how large a copy is going to be, at most."""
         return sum(files.size(Path(f"{self.path}{side}")) for side in _SIDES[:2])
 
@@ -47,7 +47,6 @@ class SqliteStore:
             told = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             kind = DamageError if "malformed" in told or "not a database" in told else BackupError
             raise kind(f"the store {self.path} cannot be copied: {told}.")
-        inspect(target)
         return target
 
     def copy_damaged(self, folder: Path) -> None:
@@ -61,7 +60,7 @@ class SqliteStore:
             if source.exists():
                 shutil.copy2(source, folder / source.name)
 
-    def replace(self, copy: Path, uid: int, gid: int) -> None:
+    def replace(self, copy: Path) -> None:
         """Puts a copy into its place. The event server must have been stopped.
 
         Raises:
@@ -70,7 +69,8 @@ class SqliteStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_name(f".{self.path.name}.new")
         shutil.move(copy, new)
-        os.chown(new, uid, gid)
+        folder = self.path.parent.stat()
+        os.chown(new, folder.st_uid, folder.st_gid)
         new.chmod(0o600)
         with new.open("rb") as file:
             os.fsync(file.fileno())
@@ -79,6 +79,10 @@ class SqliteStore:
         for side in _SIDES[1:]:
             Path(f"{self.path}{side}").unlink(missing_ok=True)
         new.replace(self.path)
+
+    def is_as(self, expected: dict[str, Any]) -> bool:
+        """Whether the database is what a manifest says; before the event server has been started again."""
+        return files.sha256(self.path) == str(expected["sha256"])
 
 
 def inspect(copy: Path) -> dict[str, Any]:

@@ -1,11 +1,18 @@
 """The event server's store, whichever database keeps it."""
 
 from pathlib import Path
+from typing import Any
 
+from cell_monitor_backup import postgresql, sqlite
 from cell_monitor_backup.config import Config, store_of
+from cell_monitor_backup.errors import BackupError
+from cell_monitor_backup.postgresql import PostgresqlStore
 from cell_monitor_backup.sqlite import SqliteStore
 
-Store = SqliteStore
+Store = SqliteStore | PostgresqlStore
+
+_USER = "event-server"
+_INSPECT = {SqliteStore.kind: sqlite.inspect, PostgresqlStore.kind: postgresql.inspect}
 
 
 def open_store(config: Config) -> Store | None:
@@ -15,6 +22,19 @@ def open_store(config: Config) -> Store | None:
         BackupError: its configuration cannot be read.
     """
     settings = store_of(config)
-    if not settings:
+    if not settings or config.event_server is None:
         return None
-    return SqliteStore(Path(settings["database_path"]))
+    if url := settings.get("database_url"):
+        return PostgresqlStore(url, config.event_server.with_name("database-password"), config.work, _USER)
+    if path := settings.get("database_path"):
+        return SqliteStore(Path(path))
+    raise BackupError(f"{config.event_server} names no store.")
+
+
+def inspect(kind: str, copy: Path) -> dict[str, Any]:
+    """Reads a whole copy of a store; returns its schema, and the number of rows of each table.
+
+    Raises:
+        DamageError: it is damaged.
+    """
+    return _INSPECT[kind](copy)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cell_monitor_backup import files, manifest, sqlite, trees
+from cell_monitor_backup import files, manifest, stores, trees
 from cell_monitor_backup.config import Config
 from cell_monitor_backup.errors import BackupError, DamageError
 from cell_monitor_backup.manifest import Manifest
@@ -45,7 +45,7 @@ def check_store(config: Config, written: Manifest, root: Path) -> Path:
         raise DamageError("the store is not in the snapshot.")
     if (size := copy.stat().st_size) != expected["bytes"]:
         raise DamageError(f"the restored store has {size} bytes, and had {expected['bytes']} when it was backed up.")
-    found = sqlite.inspect(copy)
+    found = stores.inspect(expected["kind"], copy)
     for table, rows in expected["tables"].items():
         if found["tables"].get(table) != rows:
             raise DamageError(f"the restored store has {found['tables'].get(table)} rows in {table}, and had {rows}.")
