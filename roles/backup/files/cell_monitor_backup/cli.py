@@ -74,7 +74,7 @@ def _restore(config: Config, options: argparse.Namespace) -> Json:
     wanted = restore.Wanted(
         OF_ALL if options.part == "all" else (options.part,),
         options.snapshot,
-        options.at,
+        _time(options.at) if options.at else None,
         options.path,
         options.host or config.host,
     )
@@ -105,7 +105,12 @@ def _unlock(config: Config, _: argparse.Namespace) -> Json:
 
 def _time(text: str) -> datetime:
     """Reads a time; one without a zone is the host's."""
-    return datetime.fromisoformat(text).astimezone()
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise BackupError(
+            f"restore_at is {text}; allowed is a time such as 2026-04-01T10:30, by this host's clock."
+        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -134,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     back = add("restore", _restore, "bring back what was there, after a snapshot of what it replaces")
     back.add_argument("--part", choices=["all", *PARTS], default="all", help="what (%(default)s)")
     back.add_argument("--snapshot", help="its id; the newest one without")
-    back.add_argument("--at", type=_time, metavar="TIME", help="the newest snapshot before, such as 2026-04-01T10:30")
+    back.add_argument("--at", metavar="TIME", help="the newest snapshot before, such as 2026-04-01T10:30")
     back.add_argument("--path", default="", help="of the notebooks, one folder or file")
     back.add_argument("--host", help="whose snapshots, if not this host's")
     add("prepare", _prepare, "make the repositories that are not there")

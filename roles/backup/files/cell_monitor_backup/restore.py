@@ -142,10 +142,8 @@ def _chosen(repository: Repository, snapshots: list[Snapshot], wanted: Wanted) -
     if wanted.at:
         regular = [s for s in regular if s.time <= wanted.at]
     if not regular:
-        oldest = f"the oldest is {snapshots[0].label}"
-        raise BackupError(
-            f"{repository.location} has no snapshot of {host} from before restore_at {wanted.at}; {oldest}"
-        )
+        then = f" from before restore_at {wanted.at:%Y-%m-%dT%H:%M}" if wanted.at else ""
+        raise BackupError(f"{repository.location} has no snapshot of {host}{then}; the oldest is {snapshots[0].label}")
     return regular[-1]
 
 
