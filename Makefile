@@ -39,6 +39,10 @@ deploy: build ## Deploy to INVENTORY=inventories/single, or another
 rollback: tools ## Return INVENTORY to the last good release, or to RELEASE=...
 	$(PLAYBOOK) playbooks/rollback.yml -e release=$(RELEASE)
 
+.PHONY: backup
+backup: tools ## Make a snapshot of INVENTORY's data now
+	$(PLAYBOOK) playbooks/backup.yml
+
 .PHONY: status
 status: tools ## Show what INVENTORY runs, how it is, and how it came to that
 	$(PLAYBOOK) playbooks/status.yml
