@@ -145,7 +145,7 @@ def test_the_front_end_is_switched_without_a_restart(server: Server, host: Host,
 
 def test_what_is_not_as_it_was_deployed_is_named_and_made_so_again(server: Server, host: Host, good: Path) -> None:
     path = "/opt/event-server/current/lib/python3*/site-packages/event_server/login.py"
-    unit = "/etc/systemd/system/event-server-prune.timer"
+    unit = "/etc/systemd/system/event-server-prune.service"
     host.check_output(f"rm {path} && echo '# by hand' >> {unit}")
     drift = status(host)["drift"]
     assert any("login.py is missing" in line for line in drift), drift

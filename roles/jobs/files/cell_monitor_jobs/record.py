@@ -79,8 +79,11 @@ def record(folder: Path, name: str, environment: Mapping[str, str]) -> Run:
     ended = round(time.time(), 3)
     started = round(ended - unit.seconds, 3)
     before = last(folder, job)
-    for part in ("jobs", "metrics"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+    # Whoever reads metrics and results passes through, whatever the umask of the job.
+    for part in (folder, folder / "jobs", folder / "metrics"):
+        if not part.exists():
+            part.mkdir(parents=True)
+            part.chmod(0o755)
     # A job may tell more of itself than its unit does, unless it was killed.
     if before is not None and started <= before.started <= ended:
         run = before

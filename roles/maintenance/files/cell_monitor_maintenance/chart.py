@@ -32,7 +32,8 @@ def chart(points: Sequence[tuple[float, float]], unit: str, description: str) ->
         parts.append(f'<text x="{_LEFT - 6}" y="{y(value) + 3:.1f}" text-anchor="end">{amount(value, unit)}</text>')
     step = 6 if last - first > 12 else 2
     for hour in range(first, last + 1, step):
-        parts.append(f'<text x="{x(hour):.1f}" y="{_HEIGHT - 5}" text-anchor="middle">{hour}:00</text>')
+        anchor = "end" if hour == last else "middle"
+        parts.append(f'<text x="{x(hour):.1f}" y="{_HEIGHT - 5}" text-anchor="{anchor}">{hour}:00</text>')
     for run in _runs(points):
         line = " ".join(f"{x(hour):.1f},{y(value):.1f}" for hour, value in run)
         bottom = f"{y(0):.1f}"

@@ -35,7 +35,6 @@ class Config:
         mail: to, sender, host, port, security (none, starttls, tls) and user; {} for no mail.
         webhook: whether there is an address in the credential.
         tell: `always`, or `problems` for days with some.
-        public_url: where the page is read, "" where it is not served.
     """
 
     host: str
@@ -54,7 +53,6 @@ class Config:
     mail: tuple[tuple[str, Any], ...] = ()
     webhook: bool = False
     tell: str = "problems"
-    public_url: str = ""
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Self:

@@ -45,7 +45,7 @@ def body(config: Config, report: dict[str, Any], troubles: Sequence[str]) -> str
     """Returns the report as text."""
     lines = [*(f"- {line}" for line in troubles), ""] if troubles else []
     lines += [f"{step['name']:<10} {step['result']:<10} {step['sentence']}".rstrip() for step in report["steps"]]
-    return "\n".join([*lines, "", config.public_url or f"/var/lib/cell-monitor/reports/{report['date']}.html"])
+    return "\n".join([*lines, "", f"{config.host}:/var/lib/cell-monitor/reports/{report['date']}.html"])
 
 
 def _mail(config: Config, title: str, text: str) -> None:

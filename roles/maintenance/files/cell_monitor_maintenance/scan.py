@@ -167,7 +167,6 @@ def expiries(path: Path) -> list[datetime]:
 
 def remember(config: Config, checks: list[Check]) -> None:
     """Keeps the result for reports, and as metrics."""
-    config.state.joinpath("metrics").mkdir(parents=True, exist_ok=True)
     families: dict[str, tuple[str, Callable[[Check], int]]] = {
         "findings": ("What the scan has found.", lambda check: check.count),
         "unchecked": ("Whether it could not look.", lambda check: check.result == "unchecked"),
@@ -177,6 +176,7 @@ def remember(config: Config, checks: list[Check]) -> None:
         metric = f"cell_monitor_scan_{name}"
         lines += [f"# HELP {metric} {help_}", f"# TYPE {metric} gauge"]
         lines += [f'{metric}{{check="{check.name}"}} {value(check):d}' for check in checks]
+    (config.state / "metrics").mkdir(mode=0o755, parents=True, exist_ok=True)
     files.write(config.state / "metrics" / "scan.prom", "\n".join(lines) + "\n")
     files.write_json(
         config.state / "scan.json", {"at": time.time(), "checks": [asdict(check) for check in checks]}, 0o600

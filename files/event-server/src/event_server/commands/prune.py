@@ -11,7 +11,7 @@ _DAY = 24 * 3600 * 1000
 _DESCRIPTION = """\
 Deletes the events that the server received longer ago than `retention_days` of the configuration, and the notes on
 instructors' actions of that age, for ever; 0 days delete nothing. The server may be running: it waits for some
-milliseconds at a time. The file keeps its size, and new events take the room. event-server-prune.timer runs this daily.
+milliseconds at a time. The file keeps its size, and new events take the room. The daily round does this.
 """
 
 
