@@ -27,9 +27,10 @@ for i in itertools.count():
         break
 print('ended')
 """
+WAIT = "print('begun')\ntime.sleep(600)"
 NOTEBOOKS = "/var/lib/jupyterlab/notebooks"
-# On a busy machine; about 2 on a quiet one.
-OUTAGE_SECONDS = 15
+# On a machine that is busy with other things; a few on a quiet one.
+OUTAGE_SECONDS = 60
 
 
 @pytest.fixture
@@ -58,11 +59,11 @@ def kernels(page: Page) -> Any:
 
 
 def act(page: Page, kernel: str, method: str, verb: str = "") -> int:
-    """Have the server do something with a kernel; returns the status."""
+    """Have the server do something with a kernel, or start one without a name; returns the status."""
     script = """([path, method]) => fetch(path, {
         method, headers: {'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]}
     }).then(answer => answer.status)"""
-    return int(page.evaluate(script, [f"/api/kernels/{kernel}{verb}", method]))
+    return int(page.evaluate(script, [f"/api/kernels/{kernel}{verb}".rstrip("/"), method]))
 
 
 def units(host: Host) -> dict[str, str]:
@@ -93,7 +94,7 @@ def output(panel: Locator, cell: int) -> str:
 
 
 def test_a_running_cell_survives_the_server(page: Page, server: Server, host: Host) -> None:
-    panel = open_notebook(page, create_notebook(page, COUNT, "print(kept)", "print('kept' in globals())"))
+    panel = open_notebook(page, create_notebook(page, COUNT, "print(kept)", "print('kept' in globals())", WAIT))
     run_cell(panel, 0, "3 4 5")
     known, running = kernels(page), units(host)
 
@@ -114,13 +115,17 @@ def test_a_running_cell_survives_the_server(page: Page, server: Server, host: Ho
     if page.locator(".jp-Dialog").count():
         page.keyboard.press("Escape")
         expect(page.locator(".jp-Dialog")).to_have_count(0)
-    words = output(panel, 0).split()
+    # What a killed server had just passed on may come twice.
+    words = list(dict.fromkeys(output(panel, 0).split()))
     assert words == [*map(str, range(len(words) - 1)), "ended"]
     run_cell(panel, 1, "kept by")
 
     # The server that took it over does with it what the one that started it could.
     kernel = page.evaluate(_OPEN)
     pid = running[f"jupyter-kernel@{kernel}.service"]
+    run_cell(panel, 3, "begun")
+    assert act(page, kernel, "POST", "/interrupt") == 204
+    expect(panel.locator(".jp-CodeCell").nth(3)).to_contain_text("KeyboardInterrupt", timeout=30_000)
     assert act(page, kernel, "POST", "/restart") == 200
     assert units(host)[f"jupyter-kernel@{kernel}.service"] not in ("0", pid)
     run_cell(panel, 2, "False")
@@ -129,7 +134,9 @@ def test_a_running_cell_survives_the_server(page: Page, server: Server, host: Ho
 
 
 def test_a_greedy_kernel_ends_alone(page: Page, host: Host) -> None:
-    panel = open_notebook(page, create_notebook(page, "print('begun')", HOG, "print(6 * 7)"))
+    assert act(page, "", "POST") == 201
+    others = units(host)
+    panel = open_notebook(page, create_notebook(page, "print('begun')", HOG))
     run_cell(panel, 0, "begun")
     before = host.check_output("systemctl show --property=MainPID --value jupyterlab")
     limits = host.check_output("systemctl show --property=MemoryMax 'jupyter-kernel@*'")
@@ -138,6 +145,9 @@ def test_a_greedy_kernel_ends_alone(page: Page, host: Host) -> None:
     panel.locator('[data-jp-item-name="run"]').click()
     expect(page.locator(".jp-Dialog")).to_contain_text(".ipynb", timeout=60_000)
     assert host.check_output("systemctl show --property=MainPID --value jupyterlab") == before
+    assert others.items() <= units(host).items()
+    for kernel in kernels(page):
+        assert act(page, kernel, "DELETE") == 204
 
 
 def test_a_kernel_is_confined(page: Page, host: Host) -> None:
@@ -146,10 +156,12 @@ def test_a_kernel_is_confined(page: Page, host: Host) -> None:
         "config = '/etc/jupyterlab'\n"
         "for path in (config + '/jupyter_config.json', config + '/event-server-token', '/var/lib/jupyterlab/spool'):\n"
         "    print(os.access(path, os.R_OK), end=' ')\n"
-        "print(os.system('touch /opt/x 2>/dev/null') == 0)"
+        "print(os.system('touch /opt/x 2>/dev/null') == 0, os.path.exists('/run/dbus/system_bus_socket'))\n"
+        "print(len(os.listdir('/run/jupyter-kernels')), 'folder')"
     )
+    assert act(page, "", "POST") == 201
     panel = open_notebook(page, create_notebook(page, code))
-    run_cell(panel, 0, "False False False False")
+    run_cell(panel, 0, "False False False False False 1 folder")
     unit = next(iter(units(host)))
     report = host.check_output("systemd-analyze security --no-pager %s", unit)
     assert float(report.rpartition("Overall exposure level for")[2].split(":")[1].split()[0]) <= 4.0
