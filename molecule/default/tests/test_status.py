@@ -55,7 +55,7 @@ def test_figures_of_other_hosts_need_a_password(server: Server) -> None:
     for name in ("node", "nginx", "event-server", "jupyterlab", "cell-monitor"):
         with server.client() as client:
             assert client.get(f"/monitoring/{name}").status_code == 401
-        with server.client(auth=("prometheus", secret)) as client:
+        with server.client(auth=("prometheus", secret), headers={"Accept": "text/plain"}) as client:
             assert "# HELP" in client.get(f"/monitoring/{name}").text
     with server.client() as client:
         assert client.get("/metrics").status_code == 404
@@ -114,4 +114,7 @@ def test_nobody_on_the_host_silences_an_alert_without_the_password(host: Host) -
         "    print(error.code)\n"
     )
     assert host.check_output("runuser -u jupyter -- python3 -c %s", ask) == "401"
-    host.check_output("amtool silence add alertname=Nothing --duration 1m --author test --comment test")
+    host.check_output(
+        "amtool --http.config.file /etc/amtool/http.yml silence add alertname=Nothing"
+        " --duration 1m --author a --comment test"
+    )
