@@ -91,7 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if isinstance(item, pytest.Function)
         and (hosts := getattr(item.module, "testinfra_hosts", None))
         and "host" in item.fixturenames
-        and item.callspec.id not in hosts
+        and not any(name in item.callspec.id for name in hosts)
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
