@@ -32,6 +32,9 @@ CASES: list[tuple[dict[str, object], list[str]]] = [
     ({"monitoring_retention_size": "lots"}, ["monitoring_retention_size is lots", "512MB or 1GB"]),
     ({"monitoring_slack_url": "slack"}, ["monitoring_slack_url is not an address", "https://"]),
     ({"release_keep": 1}, ["release_keep is 1", "2 to 100"]),
+    ({"backup_repository": "backup"}, ["backup_repository is backup", "/opt/backup"]),
+    ({"backup_copy_repository": "sftp:k@nas:/b"}, ["backup_ssh_key and backup_ssh_known_hosts are not both set; nas"]),
+    ({"backup_keep": {"hourly": 0}}, ["backup_keep is {", "35d after within"]),
     ({"release_bundle": "/nowhere"}, ["release_bundle is /nowhere", "make build"]),
 ]
 

@@ -188,6 +188,16 @@ def test_the_drill(server: Server, lost: Lost) -> None:
     assert "was restored and is whole" in run("playbooks/drill.yml", "--limit", server.name)
 
 
+def test_the_timers_services(host: Host, lost: Lost) -> None:
+    assert lost
+    for job in ("backup", "backup-check", "backup-drill"):
+        host.check_output(f"systemctl start cell-monitor-{job}.service")
+    for job in ("backup", "backup-copy", "backup-check", "backup-drill"):
+        told = json.loads(host.check_output(f"cat /var/lib/cell-monitor/jobs/{job}.json"))
+        assert told["result"] == "ok", told
+        assert time.time() - told["ended"] < 120, told
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
