@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from cell_monitor_backup.errors import BackupError
 
 _SECONDS = 180
+_ACTIVE = ("active", "activating", "reloading")
 
 
 def active(units: Iterable[str]) -> list[str]:
-    """Returns which of them run."""
-    return [unit for unit in units if _systemctl("is-active", "--quiet", unit).returncode == 0]
+    """Returns which of them run, or are about to."""
+    return [unit for unit in units if _systemctl("is-active", unit).stdout.strip() in _ACTIVE]
 
 
 def stop(units: Iterable[str]) -> None:
