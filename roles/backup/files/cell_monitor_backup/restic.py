@@ -39,7 +39,7 @@ _MEANINGS = (
 _DAMAGE = re.compile(
     r"ciphertext verification failed|invalid data returned|does not match|checksum|hash mismatch"
     r"|unexpected EOF|not found in (index|repository)|repository contains errors|There were \d+ errors|id .* not found"
-    r"|invalid header|error loading",
+    r"|invalid header|error loading|ReadFull\(|Load\(<",
     re.IGNORECASE,
 )
 
@@ -121,7 +121,9 @@ class Repository:
         }
 
     def _failure(self, command: str, told: str, code: int) -> BackupError:
-        lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("{")]
+        # From 0.17 on it says in JSON why it ends, where it was asked for JSON.
+        ends = [m["message"] for m in _messages(told) if m.get("message_type") == "exit_error"]
+        lines = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("{")] + ends
         last = next(
             (line for line in reversed(lines) if line.startswith("Fatal")), lines[-1] if lines else f"code {code}"
         )

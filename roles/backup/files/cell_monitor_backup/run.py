@@ -135,13 +135,15 @@ def _told(written: Manifest, summary: Json, reason: str, unsettled: int) -> Json
         "notebooks" in written.trees
     )
     seconds = time.time() - written.started
+    # Versions of restic tell it in full or not.
+    snapshot = summary["snapshot_id"][:8]
     return {
-        "snapshot": summary["snapshot_id"],
+        "snapshot": snapshot,
         "reason": reason,
         "events": events,
         "notebooks": notebooks,
         "unsettled": unsettled,
-        "sentence": f"snapshot {summary['snapshot_id']} ({reason}) with {' and '.join(parts) or 'the configuration'}, "
+        "sentence": f"snapshot {snapshot} ({reason}) with {' and '.join(parts) or 'the configuration'}, "
         f"{summary['data_added'] / 1e6:.1f} MB new, {seconds:.1f} s.",
         "metrics": {
             "backup_added_bytes": summary["data_added"],
