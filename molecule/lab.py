@@ -79,13 +79,23 @@ def create_notebook(page: Page, *sources: str) -> str:
 
 def put(page: Page, path: str, body: dict[str, Any]) -> int:
     """Send something to the Jupyter server as the page's own scripts do; returns the status."""
+    # Chromium breaks requests off when the machine gets a network interface, as it does when a host is started.
     return int(
         page.evaluate(
-            """([path, body]) => fetch(path, {
-                method: 'PUT',
-                headers: {'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]},
-                body: JSON.stringify(body),
-            }).then(answer => answer.status)""",
+            """async ([path, body]) => {
+                for (let tries = 5; ; tries--) {
+                    try {
+                        return (await fetch(path, {
+                            method: 'PUT',
+                            headers: {'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)[1]},
+                            body: JSON.stringify(body),
+                        })).status;
+                    } catch (error) {
+                        if (tries === 1) throw error;
+                        await new Promise(resolve => setTimeout(resolve, 500));
+                    }
+                }
+            }""",
             [path, body],
         )
     )
