@@ -7,6 +7,8 @@ import json
 import shlex
 import ssl
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 from conftest import Server, eventually
@@ -31,14 +33,15 @@ def used(host: Host) -> int:
     return int(host.check_output("df --block-size=1 --output=used /var/log | tail -n 1"))
 
 
-def jupyter(server: Server) -> httpx.Client:
+@contextmanager
+def jupyter(server: Server) -> Iterator[httpx.Client]:
     """Somebody who has logged in to JupyterLab."""
-    client: httpx.Client = server.client()
-    client.get("/login")
-    answer = client.post("/login", data={"password": server.password, "_xsrf": client.cookies["_xsrf"]})
-    assert answer.status_code == 302
-    client.headers["X-XSRFToken"] = client.cookies["_xsrf"]
-    return client
+    with server.client() as client:
+        client.get("/login")
+        answer = client.post("/login", data={"password": server.password, "_xsrf": client.cookies["_xsrf"]})
+        assert answer.status_code == 302
+        client.headers["X-XSRFToken"] = client.cookies["_xsrf"]
+        yield client
 
 
 def test_no_line_is_lost_when_logs_are_rotated(server: Server, host: Host) -> None:
