@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+import pytest
 from conftest import Server, eventually
 from testinfra.host import Host
 from websockets.asyncio.client import connect
@@ -26,6 +27,13 @@ import subprocess
 subprocess.run("timeout 60 sh -c 'yes $(seq 900 | xargs) | head --bytes=1G | systemd-cat -t storm'", shell=True)
 print("the storm is over")
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _only_the_checks_rotate(host: Host) -> Iterator[None]:
+    host.check_output("systemctl stop cell-monitor-rotation.timer")
+    yield
+    host.check_output("systemctl start cell-monitor-rotation.timer")
 
 
 def used(host: Host) -> int:
