@@ -88,11 +88,8 @@ integration: test-packages ## The extension on the oldest and the newest Jupyter
 	pytest tests/integration
 
 .PHONY: molecule
-molecule: root test-packages sandbox-packages ## Molecule scenarios, on hosts made for them
-	# It saves the hosts that the others begin with.
+molecule: root test-packages sandbox-packages ## The Molecule scenario `default`, on hosts made for it
 	molecule test --no-command-borders
-	# `care` is run by hand until it has proven to be reliable.
-	molecule test --all --exclude=default --exclude=care --no-command-borders
 
 .PHONY: test-faults
 test-faults: tools build-packages ## 500 kills of the event server under load on each store, and other faults of 20 s
