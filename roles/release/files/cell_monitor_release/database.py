@@ -18,7 +18,7 @@ _COPY = """
 import os, sqlite3, sys
 os.umask(0o077)
 source = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, timeout=10)
-source.backup(sqlite3.connect(sys.argv[2]), pages=4096)
+source.backup(sqlite3.connect(sys.argv[2]), pages=-1)
 """
 _KNOWN = "import event_server.store.schema as schema; print(schema.SCHEMA_VERSION)"
 
