@@ -60,7 +60,8 @@ def test_what_is_old_goes_but_for_what_the_class_uses(
     server: Server, host: Host, lesson: Lesson, earlier: Path, tmp_path: Path
 ) -> None:
     for number in range(2):
-        succeeded(deploy(server, bundles.harmless(tmp_path / f"{number}", f"{number}"), "-e", "release_keep=2"))
+        bundle = bundles.harmless(tmp_path / f"{number}", f"{number}")
+        succeeded(deploy(server, bundle, "-e", '{"release_keep": 2}'))
     gone = bundles.read_manifest(earlier)["applications"]
     assert gone["event-server"]["release"] not in host.file("/opt/event-server/releases").listdir()
     assert bundles.read_manifest(earlier)["bundle"] not in host.check_output("cell-monitor-release list")
