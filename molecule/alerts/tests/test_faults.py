@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -140,9 +142,23 @@ FAULTS = [*AT_WORK, *DOWN, BACKUP]
 class Story:
     """When which alert came and went, in seconds after its cause and its mending, and what it said."""
 
-    came: dict[str, float]
-    went: dict[str, float]
-    said: dict[str, dict[str, Any]]
+    came: dict[str, float] = field(default_factory=dict)
+    went: dict[str, float] = field(default_factory=dict)
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Alerts that something else on this machine may have caused too.
+    blurred: set[str] = field(default_factory=set)
+
+    def needs(self, fault: Fault) -> None:
+        """Skip a test of an alert that need not be the fault's."""
+        if fault.alert in self.blurred:
+            pytest.skip("something else on this machine was killed for its memory")
+
+
+def kills() -> int:
+    """What the kernel has killed for memory: it counts for the machine, whose hosts are containers."""
+    found = re.search(r"^oom_kill (\d+)$", Path("/proc/vmstat").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1])
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +179,11 @@ def story(server: Server, host: Host, receiver: tuple[Heard, str]) -> Story:
             {"name": "absent", "address": absent, "has": everything},
         ],
     }
+    killed = kills()
     host.check_output("systemctl start cell-monitor-backup.service")
     done = ansible_playbook("playbooks/monitoring.yml", "--limit", server.name, "--extra-vars", json.dumps(settings))
     assert done.returncode == 0, done.stdout
-    told = Story({}, {}, {})
+    told = Story()
 
     def wait(faults: list[Fault], status: str, since: dict[str, float], seconds: dict[str, float]) -> None:
         for fault in faults:
@@ -206,6 +223,8 @@ def story(server: Server, host: Host, receiver: tuple[Heard, str]) -> Story:
         at_work = cause(AT_WORK)
         wait(AT_WORK, "firing", at_work, told.came)
         wait(AT_WORK, "resolved", mend(AT_WORK, at_work), told.went)
+    if kills() > killed + 1:
+        told.blurred.add("KernelKilledForMemory")
     down = cause(DOWN)
     wait(DOWN, "firing", down, told.came)
     wait([BACKUP], "firing", backup, told.came)
@@ -281,6 +300,7 @@ def expire(server: Server, host: Host) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.alert)
 def test_the_administrator_hears_of_it_in_time(story: Story, fault: Fault) -> None:
+    story.needs(fault)
     assert fault.alert in story.came, f"only {story.came}"
     print(f"{fault.alert}: {story.came[fault.alert]} s after its cause")
     assert story.came[fault.alert] <= fault.seconds * FACTOR + SLACK
@@ -288,12 +308,14 @@ def test_the_administrator_hears_of_it_in_time(story: Story, fault: Fault) -> No
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.alert)
 def test_and_when_it_is_over(story: Story, fault: Fault) -> None:
+    story.needs(fault)
     assert fault.alert in story.went, f"only {story.went}"
     print(f"{fault.alert}: over {story.went[fault.alert]} s after it was mended")
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.alert)
 def test_it_says_what_students_notice_and_where_to_read_on(story: Story, server: Server, fault: Fault) -> None:
+    story.needs(fault)
     said = story.said[fault.alert]["annotations"]
     assert server.name in said["summary"]
     assert server.name in said["summary_ja"]
