@@ -206,9 +206,6 @@ FAULTS: dict[str, Mapping[tuple[str, str], Mapping[str, Change]]] = {
     "exits at start": {
         EVENT_SERVER: {r"event_server/server\.py": _append("def serve(config):\n    raise SystemExit(3)")}
     },
-    "fails health": {
-        EVENT_SERVER: {r"event_server/health\.py": _replace('"healthy", "written', '"broken", "not written')}
-    },
     "raises the schema and fails health": {
         EVENT_SERVER: {
             **newer_schema(readable_from=1),

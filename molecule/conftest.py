@@ -10,10 +10,11 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -31,6 +32,15 @@ class Server:
 
     name: str
     address: str
+
+    @classmethod
+    def of(cls, host: Host) -> Self:
+        """The server that a host is."""
+        name = host.backend.hostname
+        command = ["ssh", "-F", SSH_CONFIG, "-G", name]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        settings = dict(line.split(" ", 1) for line in answer.splitlines() if " " in line)
+        return cls(name, settings["hostname"])
 
     @property
     def url(self) -> str:
@@ -62,6 +72,11 @@ class Server:
         context = ssl.create_default_context(cafile=str(self.authority))
         return httpx.Client(base_url=self.url, verify=context, trust_env=False, timeout=30, **options)
 
+    def store(self, *events: dict[str, Any]) -> None:
+        """Have events stored, as this host's JupyterLab does."""
+        with self.client(headers={"Authorization": f"Bearer {self.token}"}) as client:
+            assert client.post("/api/v1/events", json=list(events)).status_code == 202
+
     def overview(self, time_range: str = "1h") -> Any:
         """The instructor's overview."""
         with self.client(auth=self.instructor) as client:
@@ -75,12 +90,9 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(host: Host) -> Iterator[Server]:
-    """The host under test; its journal is shown when a check of its module failed."""
-    name = host.backend.hostname
-    answer = subprocess.run(["ssh", "-F", SSH_CONFIG, "-G", name], check=True, capture_output=True, text=True).stdout
-    settings = dict(line.split(" ", 1) for line in answer.splitlines() if " " in line)
-    yield Server(name, settings["hostname"])
+def server(host: Host) -> Server:
+    """The host under test."""
+    return Server.of(host)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -131,6 +143,30 @@ def eventually(look: Callable[[], Any], wanted: Callable[[Any], Any], seconds: f
         assert time.monotonic() < end, f"not within {seconds} s, only {seen}"
         time.sleep(0.5)
     return seen
+
+
+@contextmanager
+def restarted(server: Server, host: Host) -> Iterator[None]:
+    """Wait for the host to be started anew in the block, and for its services to answer."""
+    started = _started(host)
+    yield
+    eventually(lambda: _started(host), lambda seen: seen not in ("", started), seconds=90)
+    eventually(lambda: _answers(server), bool, seconds=60)
+
+
+def _started(host: Host) -> str:
+    try:
+        return str(host.check_output("systemctl show --property=UserspaceTimestamp --value --timestamp=us"))
+    except (AssertionError, RuntimeError):
+        return ""
+
+
+def _answers(server: Server) -> bool:
+    with server.client() as client:
+        try:
+            return all(client.get(path).status_code == 200 for path in ("/health", "/cell-monitor/health"))
+        except httpx.TransportError:
+            return False
 
 
 def address(purpose: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ from conftest import PROJECT, Server, ansible_playbook, environment
 from testinfra.host import Host
 
 COMMAND = "/usr/local/sbin/cell-monitor-release"
+# Whether all the moments are tried at which something may be cut off, and not some of them.
+THOROUGH = "THOROUGH" in os.environ
 
 
 def deploy(server: Server, bundle: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,6 @@ All of it without a network: the controller alone is in reach, which is the host
 
 from __future__ import annotations
 
-import os
 import random
 import re
 from collections.abc import Iterator
@@ -13,19 +12,27 @@ from pathlib import Path
 
 import bundles
 import pytest
-from conftest import Server, ansible_playbook
-from deploys import COMMAND, assert_healthy, deploy, deploy_until, refused, roll_back, status, succeeded
+from conftest import Server
+from deploys import COMMAND, THOROUGH, assert_healthy, deploy, deploy_until, refused, roll_back, status, succeeded
 from lesson import Lesson
 from testinfra.host import Host
 
 testinfra_hosts = ["ssh://debian12"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def offline(host: Host) -> Iterator[None]:
+    """The host reaches no network but the controller's."""
+    route = host.check_output("ip route show default")
+    host.check_output("ip route del default && ! timeout 2 bash -c '</dev/tcp/9.9.9.9/53' 2>/dev/null")
+    yield
+    host.check_output(f"ip route replace {route}")
+
+
 @pytest.fixture(scope="module")
-def good(server: Server, host: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def good(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another release than the one that was built, which the host runs."""
     bundle = bundles.harmless(tmp_path_factory.mktemp("good") / "bundle", "good")
-    host.check_output("ip route del default && ! timeout 2 bash -c '</dev/tcp/9.9.9.9/53' 2>/dev/null")
     succeeded(deploy(server, bundle))
     return bundle
 
@@ -60,7 +67,7 @@ def test_a_release_that_does_not_work(server: Server, host: Host, good: Path, tm
     assert release in told["bad"]
     assert told["history"][-1]["result"] == "failed"
     assert release in told["history"][-1]["why"]
-    if fault == "fails health":
+    if fault == "exits at start":
         assert f"release {release} of {application} failed here at" in refused(deploy(server, bad))
         assert "does not work" in refused(deploy(server, bad, "-e", "release_force=true"))
         assert_healthy(server, host, good)
@@ -89,12 +96,12 @@ def test_a_disk_that_fills_up_during_the_installation(server: Server, host: Host
 
 
 def test_a_controller_that_is_killed_after_each_task(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
-    """Each run is killed INTERRUPT_STRIDE tasks later than the one before, until one is not."""
+    """Each run is killed a stride later than the one before, until one is not."""
     other = bundles.harmless(tmp_path / "bundle", "killed")
     releases = {
         bundles.read_manifest(bundle)["applications"]["event-server"]["release"]: bundle for bundle in (good, other)
     }
-    stride = int(os.environ.get("INTERRUPT_STRIDE", "30"))
+    stride = 1 if THOROUGH else 80
     tasks = random.randint(1, stride)
     print(f"killed after {tasks} tasks first")
     runs = 0
@@ -103,7 +110,7 @@ def test_a_controller_that_is_killed_after_each_task(server: Server, host: Host,
         runs += 1
         with server.client() as client:
             assert client.get("/health").json()["release"] in releases, tasks
-    assert runs * stride > 30
+    assert runs * stride > 80
     assert_healthy(server, host, other)
     told = status(host)["history"][-1]
     assert (told["verb"], told["result"]) == ("deploy", "done")
@@ -143,22 +150,7 @@ def test_the_front_end_is_switched_without_a_restart(server: Server, host: Host,
     assert_healthy(server, host, good)
 
 
-def test_what_is_not_as_it_was_deployed_is_named_and_made_so_again(server: Server, host: Host, good: Path) -> None:
-    path = "/opt/event-server/current/lib/python3*/site-packages/event_server/login.py"
-    unit = "/etc/systemd/system/event-server-prune.service"
-    host.check_output(f"rm {path} && echo '# by hand' >> {unit}")
-    drift = status(host)["drift"]
-    assert any("login.py is missing" in line for line in drift), drift
-    assert any(unit in line for line in drift), drift
-    shown = succeeded(ansible_playbook("playbooks/status.yml", "--limit", server.name))
-    assert "login.py is missing" in shown
-    assert "event-server healthy" in shown.replace("  ", " ") or re.search(r"event-server +\S+ +healthy", shown)
-    succeeded(deploy(server, good))
-    assert_healthy(server, host, good)
-    host.check_output(f"ls {path}")
-
-
-@pytest.mark.parametrize("step", ["event-server", "jupyterlab"])
+@pytest.mark.parametrize("step", ["event-server", "jupyterlab"] if THOROUGH else ["jupyterlab"])
 def test_a_step_that_is_killed_on_the_host(server: Server, host: Host, good: Path, tmp_path: Path, step: str) -> None:
     """The program that switches dies in the middle; the play returns."""
     other = bundles.harmless(tmp_path / "bundle", f"killed in {step}")

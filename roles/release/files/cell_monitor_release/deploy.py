@@ -130,7 +130,10 @@ def turn(state: State, name: str) -> switch.Need:
         else:
             _turn_part(state, part, wanted)
     except GateError as error:
-        give_up(state, str(error), error.part)
+        try:
+            give_up(state, str(error), error.part)
+        except GateError as again:
+            raise GateError(error.part, f"{str(error).rstrip('.')}; the way back failed, too: {again}") from error
         raise
     return wanted
 
@@ -245,8 +248,9 @@ def give_up(state: State, reason: str, part: str | None = None) -> Generation | 
     culprits = _culprits(progress, part)
     kept = evidence.collect(state, progress, reason, culprits)
     if progress.base:
-        put_back(state, progress, progress.base)
+        # First: the way back may be cut off as well.
         state.bad = state.bad | {key: {"when": now(), "why": reason, "evidence": str(kept)} for key in culprits}
+        put_back(state, progress, progress.base)
         announce(progress.base)
     _note(state, {"return": time.monotonic() - started})
     conclude(state, state.progress or progress, "failed", why=reason, to=None)
