@@ -66,6 +66,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	mypy --package cell_monitor_release
 	mypy --package cell_monitor_backup
 	mypy roles/jupyterlab/files
+	mypy --package cell_monitor_host
 	mypy --package cell_monitor_jobs
 	mypy --package cell_monitor_maintenance
 	mypy files/event-server/src

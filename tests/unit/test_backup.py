@@ -16,10 +16,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from cell_monitor_backup import cli, config, files, jobs, lock, restic, services
+from cell_monitor_backup import cli, config, jobs, lock, restic, services
 from cell_monitor_backup.errors import BackupError, DamageError, OverlapError
 from cell_monitor_backup.postgresql import PostgresqlStore
 from cell_monitor_backup.stores import inspect
+from cell_monitor_host.files import write_json
 from postgres import Postgres, running
 
 PASSWORD = "a password of tests"
@@ -283,20 +284,16 @@ class TestDrill:
         place.refused("check", kind=DamageError)
 
     def test_a_truncated_database(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-        write_json = files.write_json
-
         def truncate(path: Path, data: Any, mode: int = 0o600) -> None:
             write_json(path, data, mode)
             if path.name == "manifest.json":
                 os.truncate(path.parent / "store/events.sqlite3", 4096)
 
-        monkeypatch.setattr(files, "write_json", truncate)
+        monkeypatch.setattr("cell_monitor_backup.run.write_json", truncate)
         assert "lacks the store" in place.refused("run", kind=DamageError)
         assert "bytes, and had" in place.refused("drill", kind=DamageError)
 
     def test_another_content(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-        write_json = files.write_json
-
         def change(path: Path, data: Any, mode: int = 0o600) -> None:
             write_json(path, data, mode)
             notebook = place.notebooks / "lesson/01.ipynb"
@@ -305,7 +302,7 @@ class TestDrill:
                 notebook.write_text("eno")
                 os.utime(notebook, ns=(at, at))
 
-        monkeypatch.setattr(files, "write_json", change)
+        monkeypatch.setattr("cell_monitor_backup.run.write_json", change)
         place.call("run", "--quick")
         assert "lesson/01.ipynb" in place.refused("drill", kind=DamageError)
 
@@ -453,14 +450,12 @@ class TestRestore:
         assert (len(place.events()), len(place.snapshots())) == (107, 1)
 
     def test_a_damaged_snapshot_changes_nothing(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-        write_json = files.write_json
-
         def truncate(path: Path, data: Any, mode: int = 0o600) -> None:
             if path.name == "manifest.json":
                 data["store"]["tables"]["events"] += 1
             write_json(path, data, mode)
 
-        monkeypatch.setattr(files, "write_json", truncate)
+        monkeypatch.setattr("cell_monitor_backup.run.write_json", truncate)
         place.call("run", "--quick")
         monkeypatch.undo()
         place.add("later", 7)

@@ -1,46 +1,15 @@
-"""Files that are there whole or not at all."""
+"""Files and folders: their digests, their sizes, and whether there is room for more."""
 
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from cell_monitor_backup.errors import BackupError
 
 _BLOCK = 1 << 20
-
-
-def write(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replaces a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, data: Any, mode: int = 0o600) -> None:
-    """Replaces a file by a JSON document."""
-    write(path, json.dumps(data, ensure_ascii=False, indent=1) + "\n", mode)
-
-
-def read_json(path: Path) -> Any:
-    """Returns a JSON document, None where there is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
 
 
 def sha256(path: Path) -> str:

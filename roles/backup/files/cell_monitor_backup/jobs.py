@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cell_monitor_host.files import read_json, write, write_json
+
 from cell_monitor_backup import files
 from cell_monitor_backup.errors import BackupError, OverlapError
 
@@ -65,15 +67,15 @@ def _note(state: Path, job: str, started: float, result: str, sentence: str, det
     }
     _log(job, result, sentence)
     try:
-        files.write_json(state / "jobs" / f"{job}.json", record, 0o644)
-        files.write(state / "metrics" / f"{job}.prom", exposition(record), 0o644)
+        write_json(state / "jobs" / f"{job}.json", record, 0o644)
+        write(state / "metrics" / f"{job}.prom", exposition(record), 0o644)
     except OSError as error:
         _log(job, "failed", f"{state} does not take what is to be remembered of this run: {error}")
 
 
 def last(state: Path, job: str) -> Json | None:
     """Returns what is known of a job's last run."""
-    record: Json | None = files.read_json(state / "jobs" / f"{job}.json")
+    record: Json | None = read_json(state / "jobs" / f"{job}.json")
     return record
 
 

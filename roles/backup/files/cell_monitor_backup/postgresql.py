@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from cell_monitor_backup import files
+from cell_monitor_host.files import write
+
 from cell_monitor_backup.errors import BackupError, DamageError
 
 _SECONDS = 3600
@@ -131,7 +132,7 @@ class PostgresqlStore:
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent", "LANG": "C.UTF-8"}
         if self._password_file.exists():
             password = re.sub(r"([\\:])", r"\\\1", self._password_file.read_text(encoding="utf-8").strip())
-            files.write(path, f"*:*:*:*:{password}\n")
+            write(path, f"*:*:*:*:{password}\n")
             if self._as:
                 os.chown(path, self._as["user"], self._as["group"])
             environment["PGPASSFILE"] = str(path)

@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cell_monitor_host.files import read_json, write
+
 from cell_monitor_backup import files, manifest, owner, run, services, verify
 from cell_monitor_backup.config import Config
 from cell_monitor_backup.errors import BackupError, DamageError
@@ -181,7 +183,7 @@ def _refuse_store(config: Config, written: Manifest, snapshot: Snapshot, store: 
 
 
 def _known_schema(config: Config) -> int | None:
-    record = files.read_json(config.release / "release.json") if config.release else None
+    record = read_json(config.release / "release.json") if config.release else None
     known = (record or {}).get("schema")
     return int(known) if known else None
 
@@ -299,7 +301,7 @@ def _merge_history(source: Path, target: Path) -> int:
     earlier, own = (_lines(folder / "history.jsonl") for folder in (source, target))
     missing = [line for line in earlier if line not in own]
     if missing:
-        files.write(target / "history.jsonl", "".join(f"{line}\n" for line in missing + own))
+        write(target / "history.jsonl", "".join(f"{line}\n" for line in missing + own))
     return len(missing)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cell_monitor_host.files import read_json, write, write_json
+
 from cell_monitor_backup import files, manifest, trees
 from cell_monitor_backup.config import Config
 from cell_monitor_backup.errors import BackupError, DamageError
@@ -42,7 +44,7 @@ def back_up(config: Config, reason: str, *, damaged: bool = False) -> Json:
     try:
         store = _stage_store(config, open_store(config), damaged=damaged)
         written = manifest.write_down(config, started, store, _known(config))
-        files.write_json(config.staging / manifest.NAME, written.json())
+        write_json(config.staging / manifest.NAME, written.json())
         summary = repository.backup(_paths(config, written), (reason,), config.exclude)
         unsettled = _prove(config, repository, summary["snapshot_id"], written)
         _remember(config, written)
@@ -89,13 +91,13 @@ def _paths(config: Config, written: Manifest) -> list[Path]:
 
 
 def _known(config: Config) -> trees.Listing:
-    return files.read_json(config.work / "digests.json") or {}
+    return read_json(config.work / "digests.json") or {}
 
 
 def _remember(config: Config, written: Manifest) -> None:
     """Spares the next run from reading what has not changed."""
     digests = {path: entry for listing in written.trees.values() for path, entry in listing.items()}
-    files.write(config.work / "digests.json", json.dumps(digests, ensure_ascii=False))
+    write(config.work / "digests.json", json.dumps(digests, ensure_ascii=False))
 
 
 def _prove(config: Config, repository: Repository, snapshot: str, written: Manifest) -> int:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from cell_monitor_jobs import files, units
+from cell_monitor_host import files
+
+from cell_monitor_jobs import units
 
 FOLDER = Path("/var/lib/cell-monitor")
 # A job ends with it where what it would have looked at cannot be reached: EX_TEMPFAIL of sysexits.h.
@@ -91,8 +93,8 @@ def record(folder: Path, name: str, environment: Mapping[str, str]) -> Run:
         result, sentence = judge(environment, unit)
         success = ended if result == "ok" else before.last_success if before else None
         run = Run(job, result, sentence, started, ended, success)
-        files.write_json(folder / "jobs" / f"{job}.json", asdict(run))
-    files.write(folder / "metrics" / f"job-{job}.prom", metrics(run))
+        files.write_json(folder / "jobs" / f"{job}.json", asdict(run), 0o644)
+    files.write(folder / "metrics" / f"job-{job}.prom", metrics(run), 0o644)
     return run
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cell_monitor_jobs import files
+from cell_monitor_host import files
 
 SCHEDULE = Path("/etc/cell-monitor-jobs.json")
 UNITS = Path("/etc/systemd/system")
@@ -55,7 +55,7 @@ def apply(schedule: Mapping[str, Any], units: Path = UNITS) -> list[str]:
     for name in gone:
         (units / name).unlink()
     for name in changed:
-        files.write(units / name, made[name])
+        files.write(units / name, made[name], 0o644)
     if changed or gone:
         _systemctl("daemon-reload")
     timers = [name for name in made if name.endswith(".timer")]

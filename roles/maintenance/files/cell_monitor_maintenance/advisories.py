@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from cell_monitor_jobs import files
+from cell_monitor_host import files
 
 from cell_monitor_maintenance.config import Config
 from cell_monitor_maintenance.findings import Check, UncheckedError

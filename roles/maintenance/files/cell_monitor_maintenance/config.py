@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cell_monitor_jobs import files
+from cell_monitor_host import files
 
 FILE = Path("/etc/cell-monitor-maintenance.json")
 

@@ -7,7 +7,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from cell_monitor_jobs import files, record, table
+from cell_monitor_host import files
+from cell_monitor_jobs import record, table
 
 from cell_monitor_maintenance import figures, page, programs, samples, scan
 from cell_monitor_maintenance.config import Config

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cell_monitor_jobs import files, record
+from cell_monitor_host import files
+from cell_monitor_jobs import record
 
 from cell_monitor_maintenance import advisories, programs
 from cell_monitor_maintenance.config import Config
@@ -177,10 +178,8 @@ def remember(config: Config, checks: list[Check]) -> None:
         lines += [f"# HELP {metric} {help_}", f"# TYPE {metric} gauge"]
         lines += [f'{metric}{{check="{check.name}"}} {value(check):d}' for check in checks]
     (config.state / "metrics").mkdir(mode=0o755, parents=True, exist_ok=True)
-    files.write(config.state / "metrics" / "scan.prom", "\n".join(lines) + "\n")
-    files.write_json(
-        config.state / "scan.json", {"at": time.time(), "checks": [asdict(check) for check in checks]}, 0o600
-    )
+    files.write(config.state / "metrics" / "scan.prom", "\n".join(lines) + "\n", 0o644)
+    files.write_json(config.state / "scan.json", {"at": time.time(), "checks": [asdict(check) for check in checks]})
 
 
 def last(config: Config) -> dict[str, Any] | None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 
-def write(path: Path, content: str, mode: int = 0o644) -> None:
-    """Replaces a file.
+def write(path: Path, content: str, mode: int = 0o600) -> None:
+    """Replaces a file, in a folder that need not be there.
 
     Raises:
         OSError: there is no room for it; the one that was there stays.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -26,7 +27,7 @@ def write(path: Path, content: str, mode: int = 0o644) -> None:
         raise
 
 
-def write_json(path: Path, data: Any, mode: int = 0o644) -> None:
+def write_json(path: Path, data: Any, mode: int = 0o600) -> None:
     """Replaces a file by a JSON document."""
     write(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n", mode)
 
