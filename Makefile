@@ -69,6 +69,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	mypy --package cell_monitor_host
 	mypy --package cell_monitor_jobs
 	mypy --package cell_monitor_maintenance
+	mypy --package cell_monitor_incident
 	mypy files/event-server/src
 	mypy files/extension/cell_monitor
 	mypy files/systemd-kernels/src

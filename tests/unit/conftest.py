@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 # Used from the roles, without an installation.
-for role in ("backup", "bundle", "host_program", "jobs", "maintenance", "quality_gates", "release"):
+for role in ("backup", "bundle", "host_program", "incident", "jobs", "maintenance", "quality_gates", "release"):
     sys.path.insert(0, str(Path(__file__).parents[2] / "roles" / role / "files"))
 
 # The event server's tests make a PostgreSQL for themselves, and these use it.
