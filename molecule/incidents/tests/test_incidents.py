@@ -57,7 +57,7 @@ def another(lesson: Lesson, host: Host, *sources: str) -> tuple[Page, str]:
     return page, unit
 
 
-def test_memory_leak(server: Server, host: Host, lesson: Lesson) -> None:
+def test_memory_leak(host: Host, lesson: Lesson) -> None:
     settings = ["-e", "incident_memory_bytes=200000000", "-e", "incident_watch_seconds=4"]
     page, unit = another(lesson, host, LEAK, "leak()")
     # What somebody has started in a terminal belongs to the server.
@@ -92,7 +92,7 @@ def test_memory_leak(server: Server, host: Host, lesson: Lesson) -> None:
     assert changed(take_back("memory_leak")) == 0
 
 
-def test_slow_class(server: Server, host: Host, lesson: Lesson) -> None:
+def test_slow_class(host: Host, lesson: Lesson) -> None:
     page, unit = another(lesson, host, BURN)
     time.sleep(1)
     playbook("slow_class")
@@ -168,7 +168,7 @@ def believed(server: Server) -> bool:
         return False
 
 
-def test_disk_full(server: Server, host: Host, lesson: Lesson) -> None:
+def test_disk_full(host: Host, lesson: Lesson) -> None:
     size, free = map(int, host.check_output("df --block-size=1M --output=size,avail / | tail -n 1").split())
     package, homework = "/var/cache/apt/archives/large.deb", "/var/lib/jupyterlab/notebooks/homework.bin"
     host.check_output(f"fallocate --length {size // 10}M {package}")
