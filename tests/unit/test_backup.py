@@ -231,6 +231,23 @@ class TestRun:
         shutil.rmtree(place.repository)
         assert f"there is no repository at {place.repository}" in place.refused("run", "--quick")
 
+    def test_a_password_in_an_address_is_neither_told_nor_on_a_command_line(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines: list[str] = []
+        run = subprocess.run
+
+        def note(argv: list[str], **options: Any) -> Any:
+            lines.append(" ".join(argv))
+            return run(argv, **options)
+
+        monkeypatch.setattr(subprocess, "run", note)
+        place.configure(repository="rest:http://keeper:secret@127.0.0.1:9/class1")
+        said = place.refused("run", "--quick")
+        assert said == "rest:http://keeper:***@127.0.0.1:9/class1 cannot be reached."
+        assert lines
+        assert "secret" not in "".join(lines)
+
     def test_a_second_repository_has_the_same(self, place: Place) -> None:
         place.configure(copy=str(place.copy))
         assert place.call("prepare")["changed"]

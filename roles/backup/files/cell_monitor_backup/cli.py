@@ -57,11 +57,12 @@ def _checked(config: Config) -> Json:
     started = time.time()
     # Another share each week: in as many weeks as there are, all of it is read.
     share = int(started // (7 * 86400)) % config.check_shares + 1
-    for repository in run.repositories(config):
+    first, *_ = both = run.repositories(config)
+    for repository in both:
         repository.unlock()
         repository.check(share, config.check_shares)
     return {
-        "sentence": f"{config.repository} is whole as far as it was read, share {share} of {config.check_shares},"
+        "sentence": f"{first.location} is whole as far as it was read, share {share} of {config.check_shares},"
         f" {time.time() - started:.1f} s.",
     }
 

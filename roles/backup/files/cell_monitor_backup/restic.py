@@ -29,12 +29,17 @@ _MEANINGS = (
         "already locked",
         "{repository} is locked by another restic; `cell-monitor-backup unlock` removes what a dead one left",
     ),
-    ("unable to open config file", "there is no repository at {repository}"),
-    ("repository does not exist", "there is no repository at {repository}"),
     ("connection refused", "{repository} cannot be reached"),
     ("no route to host", "{repository} cannot be reached"),
+    ("network is unreachable", "{repository} cannot be reached"),
+    ("i/o timeout", "{repository} cannot be reached"),
+    ("no such host", "{repository} cannot be reached"),
     ("could not resolve", "{repository} cannot be reached"),
     ("permission denied", "{repository} denies access"),
+    ("access denied", "{repository} denies access"),
+    ("unauthorized", "{repository} denies access"),
+    ("unable to open config file", "there is no repository at {repository}"),
+    ("repository does not exist", "there is no repository at {repository}"),
 )
 _DAMAGE = re.compile(
     r"ciphertext verification failed|invalid data returned|does not match|checksum|hash mismatch"
@@ -73,29 +78,38 @@ class Repository:
     """A repository of this host's snapshots."""
 
     def __init__(self, config: Config, location: str) -> None:
-        self.location = location
+        self._location = location
         self._config = config
 
-    def call(self, *arguments: str) -> str:
+    @property
+    def location(self) -> str:
+        """What people read: without a password."""
+        return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", self._location)
+
+    def call(self, *arguments: str, source: "Repository | None" = None) -> str:
         """Runs restic; returns its output.
+
+        Args:
+            arguments: the command.
+            source: another repository, for a command that knows of two.
 
         Raises:
             DamageError: what is in the repository is not what was put there.
             BackupError: it failed for another reason.
         """
-        done = self._run(arguments)
+        done = self._run(arguments, source)
         # 3: some files could not be read; the caller looks which.
         if done.returncode not in (0, 3):
             raise self._failure(arguments[0], done.stderr + done.stdout, done.returncode)
         return done.stdout
 
-    def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def _run(self, arguments: Sequence[str], source: "Repository | None") -> subprocess.CompletedProcess[str]:
         options = ["--no-lock"] * (arguments[0] in _READING)
         try:
             return subprocess.run(  # noqa: S603
-                ["restic", *options, "--repo", self.location, *arguments],  # noqa: S607
+                ["restic", *options, *arguments],  # noqa: S607
                 stdin=subprocess.DEVNULL,
-                env=self._environment(),
+                env=self._environment(source),
                 check=False,
                 capture_output=True,
                 text=True,
@@ -107,14 +121,17 @@ class Repository:
         except subprocess.TimeoutExpired:
             raise BackupError(f"restic {arguments[0]} took more than {_SECONDS // 3600} hours.") from None
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, source: "Repository | None") -> dict[str, str]:
+        """Returns what is not for the command line, which every user sees: some locations have a password."""
         cache = os.environ.get("CACHE_DIRECTORY", "/var/cache/cell-monitor-backup")
         return {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": "/root",
             "LANG": "C.UTF-8",
             "TMPDIR": str(self._config.work),
+            "RESTIC_REPOSITORY": self._location,
             "RESTIC_PASSWORD_FILE": str(self._config.password_file),
+            **({"RESTIC_FROM_REPOSITORY": source._location} if source else {}),
             "RESTIC_FROM_PASSWORD_FILE": str(self._config.password_file),
             "RESTIC_CACHE_DIR": cache,
             **dict(self._config.environment),
@@ -155,8 +172,7 @@ class Repository:
         Raises:
             BackupError: it cannot be made.
         """
-        same = ["--from-repo", like.location, "--copy-chunker-params"] if like else []
-        self.call("init", *same)
+        self.call("init", *["--copy-chunker-params"] * (like is not None), source=like)
 
     def backup(self, paths: Iterable[Path], tags: Sequence[str], exclude: Iterable[Path]) -> dict[str, Any]:
         """Makes a snapshot; returns restic's summary of it.
@@ -195,7 +211,7 @@ class Repository:
 
     def copy_from(self, source: "Repository") -> None:
         """Copies the snapshots that it does not have."""
-        self.call("copy", "--from-repo", source.location, "--host", self._config.host)
+        self.call("copy", "--host", self._config.host, source=source)
 
     def unlock(self) -> None:
         """Removes locks of processes that do not live any more."""

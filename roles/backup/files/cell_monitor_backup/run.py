@@ -167,7 +167,7 @@ def copy_away(config: Config) -> Json:
     target.copy_from(source)
     number = len(target.snapshots())
     return {
-        "sentence": f"{number} snapshots are in {config.copy}, {time.time() - started:.1f} s.",
+        "sentence": f"{number} snapshots are in {target.location}, {time.time() - started:.1f} s.",
         "metrics": {"backup_copy_snapshots": number},
     }
 
@@ -180,12 +180,13 @@ def tidy(config: Config) -> Json:
     """
     started = time.time()
     numbers = []
-    for repository in repositories(config):
+    first, *_ = both = repositories(config)
+    for repository in both:
         repository.unlock()
         repository.forget()
         numbers.append(len(repository.snapshots()))
     return {
-        "sentence": f"{numbers[0]} snapshots stay in {config.repository}, {time.time() - started:.1f} s.",
+        "sentence": f"{numbers[0]} snapshots stay in {first.location}, {time.time() - started:.1f} s.",
         "metrics": {"backup_snapshots": numbers[0]},
     }
 

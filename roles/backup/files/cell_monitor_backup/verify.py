@@ -83,7 +83,7 @@ def drill(config: Config, snapshot: Snapshot | None = None) -> Json:
     if snapshot is None:
         snapshots = repository.snapshots()
         if not snapshots:
-            raise BackupError(f"{config.repository} has no snapshot of {config.host} yet: run playbooks/backup.yml.")
+            raise BackupError(f"{repository.location} has no snapshot of {config.host} yet: run playbooks/backup.yml.")
         snapshot = snapshots[-1]
     written = manifest.read(config, repository, snapshot)
     scratch = config.work / "drill"
