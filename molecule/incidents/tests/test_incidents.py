@@ -4,17 +4,18 @@ taken back. Nobody else in the class loses an event or a kernel."""
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from certificates import expire
-from conftest import Server, address, ansible_playbook, eventually
+from conftest import CREDENTIALS, Server, address, ansible_playbook, eventually
 from deploys import succeeded
 from handling import RECORDS, changed, collect, kernels, playbook, record, shown, stored, take_back, wrong
 from lab import create_notebook, open_notebook, run_cell
 from lesson import Lesson
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 LEAK = """import time
@@ -121,6 +122,12 @@ def test_server_connectivity(server: Server, host: Host, lesson: Lesson) -> None
     )
     assert refused.returncode != 0
     assert record(host, "server_connectivity")["state"] == "open"
+    page = lesson.new_page()
+    password = (CREDENTIALS / "administrator_password").read_text().strip()
+    page.set_extra_http_headers({"Authorization": f"Basic {b64encode(f'administrator:{password}'.encode()).decode()}"})
+    page.goto("/status/")
+    expect(page.locator('[data-incident="server_connectivity"]')).to_be_visible(timeout=60_000)
+    page.close()
     host.check_output("systemctl start event-server.socket event-server.service")
     said = take_back("server_connectivity")
     assert "the spool was empty after" in said

@@ -6,6 +6,7 @@
 /** @typedef {Record<string, string>} Labels */
 /** @typedef {{name: string, points: (number | null)[]}} Series Values at even steps; null where there was none. */
 /** @typedef {{labels: Labels, annotations: Labels, state: 'pending' | 'firing', activeAt: string}} Alert */
+/** @typedef {{kind: string, instance: string}} Incident */
 /** @typedef {{start: number, step: number, series: Map<string, Series[]>}} Figures */
 
 const API = '/prometheus/api/v1';
@@ -80,6 +81,16 @@ export async function alerts() {
   return found.alerts
     .filter(alert => alert.labels['severity'] !== 'none')
     .sort((one, other) => rank(one) - rank(other) || one.activeAt.localeCompare(other.activeAt));
+}
+
+/** @returns {Promise<Incident[]>} What is being handled: the records that nobody has closed yet. */
+export async function incidents() {
+  const query = new URLSearchParams({ query: 'cell_monitor_incident_open == 1' });
+  const found = /** @type {{result: {metric: Labels}[]}} */ (await ask(`query?${query}`, {}));
+  return found.result.map(({ metric }) => ({
+    kind: metric['kind'] ?? '',
+    instance: metric['instance'] ?? ''
+  }));
 }
 
 /** @param {Alert} alert */

@@ -1,4 +1,4 @@
-import { alerts, figures, panels } from './api.js';
+import { alerts, figures, incidents, panels } from './api.js';
 import { Chart } from './chart.js';
 import { h } from './dom.js';
 import { prefer, preferred, text } from './texts.js';
@@ -6,6 +6,7 @@ import { format } from './units.js';
 
 /** @typedef {import('./api.js').Alert} Alert */
 /** @typedef {import('./api.js').Figures} Figures */
+/** @typedef {import('./api.js').Incident} Incident */
 /** @typedef {import('./api.js').Panel} Panel */
 /** @typedef {import('./api.js').Section} Section */
 /** @typedef {{panel: Panel, chart: Chart, value: HTMLElement, keys: HTMLElement, element: HTMLElement}} Card */
@@ -23,6 +24,8 @@ let cards = [];
 let seen = null;
 /** @type {Alert[] | null} */
 let active = null;
+/** @type {Incident[]} */
+let handled = [];
 
 /** @param {string} selector */
 function find(selector) {
@@ -154,7 +157,14 @@ function showAlerts() {
     h('h2', {}, say('alerts')),
     active?.length
       ? h('ul', {}, ...active.map(alert => item(alert)))
-      : h('p', { class: 'none' }, active ? say('none') : say('lost'))
+      : h('p', { class: 'none' }, active ? say('none') : say('lost')),
+    ...handled.map(({ kind, instance }) =>
+      h(
+        'p',
+        { class: 'incident', 'data-incident': kind },
+        `${say('handled')}: ${kind} · ${instance}`
+      )
+    )
   );
 }
 
@@ -183,7 +193,11 @@ function item(alert) {
 
 async function refresh() {
   try {
-    [seen, active] = await Promise.all([figures(sections, seconds), alerts()]);
+    [seen, active, handled] = await Promise.all([
+      figures(sections, seconds),
+      alerts(),
+      incidents()
+    ]);
   } catch {
     active = null;
   }

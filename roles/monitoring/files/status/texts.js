@@ -10,6 +10,7 @@ const TEXTS = {
   lost: { en: 'Prometheus does not answer', ja: 'Prometheus が応答しません' },
   alerts: { en: 'Alerts', ja: 'アラート' },
   none: { en: 'No alert fires.', ja: '発報中のアラートはありません。' },
+  handled: { en: 'Being handled', ja: '対応中の障害' },
   since: { en: 'since', ja: '開始' },
   effect: { en: 'What students notice', ja: '学生への影響' },
   page: { en: 'What to do', ja: '対応手順' },
