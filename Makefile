@@ -90,8 +90,9 @@ integration: test-packages ## The extension on the oldest and the newest Jupyter
 	pytest tests/integration
 
 .PHONY: molecule
-molecule: root test-packages sandbox-packages ## The Molecule scenario `default`, on hosts made for it
+molecule: root test-packages sandbox-packages ## Molecule scenarios, on hosts made for them
 	molecule test --no-command-borders
+	molecule test --no-command-borders -s incidents
 
 .PHONY: test-faults
 test-faults: tools build-packages ## 500 kills of the event server under load on each store, and other faults of 20 s
