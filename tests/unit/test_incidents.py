@@ -15,7 +15,19 @@ from typing import Any
 
 import pytest
 import yaml
-from cell_monitor_incident import certificate, cli, connectivity, disk_full, host, incident, memory_leak, status
+from cell_monitor_incident import (
+    certificate,
+    cli,
+    connectivity,
+    crash_loop,
+    disk_full,
+    host,
+    incident,
+    intrusion,
+    memory_leak,
+    slow_class,
+    status,
+)
 from cell_monitor_release import systemd
 
 PROJECT = Path(__file__).parents[2]
@@ -225,6 +237,88 @@ class TestMemory:
         monkeypatch.setattr(systemd, "systemctl", lambda *given: done.append(given))
         monkeypatch.setattr(systemd, "show", lambda _: SimpleNamespace(active=True))
         monkeypatch.setattr(systemd, "journal", lambda *_: "")
+
+
+class TestCrashLoop:
+    @pytest.mark.parametrize(
+        ("service", "sentence"),
+        [
+            ({"state": "active", "restarts": 0}, None),
+            ({"state": "active", "restarts": 7, "started": 0}, None),
+            ({"state": "active", "restarts": 3, "started": 10_000}, "a.service was restarted 3 times, the last time "),
+            ({"state": "failed", "restarts": 5}, "a.service was given up after 5 restarts: exit-code."),
+            ({"state": "inactive", "restarts": 0}, "a.service does not run (inactive; it was restarted 0 times)."),
+        ],
+    )
+    def test_what_is_wrong_with_a_service(
+        self, monkeypatch: pytest.MonkeyPatch, service: dict[str, Any], sentence: str | None
+    ) -> None:
+        fields: dict[str, Any] = {
+            "loaded": True,
+            "result": "exit-code",
+            "pid": 1,
+            "needs_reload": False,
+            "enabled": True,
+        }
+        rest: dict[str, Any] = {"started": 10_000, "changed": 0, "entered": 0, "pending": False}
+        monkeypatch.setattr(systemd, "show", lambda _: systemd.Service(**fields | rest | service))
+        monkeypatch.setattr(time, "time", lambda: 10_020.0)
+        told = crash_loop.trouble("a.service")
+        assert told is None if sentence is None else told and told.startswith(sentence)
+
+
+class TestSlowClass:
+    def look(self, monkeypatch: pytest.MonkeyPatch, folder: Path, now: dict[str, Any]) -> tuple[incident.Incident, Any]:
+        counters: dict[str, Any] = {"busy": 0.0, "waiting": 0.0, "idle": 0.0, "cpu": {}, "written": {}, "dropped": 0}
+        moments = iter([slow_class.Moment(**counters), slow_class.Moment(**counters | now)])
+        done: list[Any] = []
+        monkeypatch.setattr(slow_class.Moment, "now", lambda: next(moments))
+        monkeypatch.setattr(slow_class, "_answers", dict)
+        monkeypatch.setattr(host, "limit", lambda unit, **limits: done.append((unit, *limits)))
+        looked = incident.Incident("slow_class", folder=folder)
+        slow_class.begin(looked, {"watch_seconds": 0.01})
+        return looked, done
+
+    def test_a_kernel_that_has_the_processors(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        cpu = {"jupyter-kernel@a.service": 3.0, "jupyterlab.service": 0.5}
+        looked, done = self.look(monkeypatch, folder, {"busy": 9.5, "idle": 0.5, "cpu": cpu})
+        assert done == [("jupyter-kernel@a.service", "CPUQuota")]
+        assert looked.seen[0].startswith(
+            "the processors are what is slow: 95% busy; of them use jupyter-kernel@a.service"
+        )
+
+    def test_many_kernels_are_not_one(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        cpu = {f"jupyter-kernel@{name}.service": 1.0 for name in "abc"}
+        looked, done = self.look(monkeypatch, folder, {"busy": 9.5, "idle": 0.5, "cpu": cpu})
+        assert (done, looked.wrong) == ([], True)
+        assert looked.left == ["it is not one student: fewer of them on this host, or a larger one."]
+
+    def test_the_disk(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        written = {"cell-monitor-backup.service": 1_000_000}
+        looked, done = self.look(monkeypatch, folder, {"waiting": 5, "idle": 5, "written": written})
+        assert done == []
+        assert looked.seen[0].startswith("the disk is what is slow: the processors wait for it 50% of the time; cell-")
+
+    def test_the_network(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        looked, _ = self.look(monkeypatch, folder, {"idle": 9, "dropped": 12})
+        assert looked.seen[0] == "the network is what is slow: it lost 12 packets."
+
+    def test_nothing(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        looked, _ = self.look(monkeypatch, folder, {"idle": 9})
+        assert not looked.wrong
+
+    def test_this_machine(self) -> None:
+        moment = slow_class.Moment.now()
+        assert moment.busy > 0
+        assert sum(moment.cpu.values()) > 0
+
+
+def test_what_was_changed_since(tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("new")
+    assert [line.split(" ", 1)[1] for line in intrusion.changed([str(tmp_path)], time.time() - 60)] == [
+        str(tmp_path / "new")
+    ]
+    assert intrusion.changed([str(tmp_path)], time.time() + 60) == []
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def _bound(incident: Incident, kernels: list[tuple[str, float]], used: float) ->
                 partial(host.limit, unit, CPUQuota=quota),
             )
             incident.undo.setdefault("bounded", []).append(unit)
-    if not kernels:
+    if not incident.undo.get("bounded"):
         incident.left.append("it is not one student: fewer of them on this host, or a larger one.")
 
 
