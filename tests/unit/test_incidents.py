@@ -216,6 +216,15 @@ class TestMemory:
         memory_leak.begin(looked, {"memory_bytes": 5_000_000, "watch_seconds": 0})
         assert done == [("limit", "jupyter-kernel@b.service", {"MemoryMax": "12500000"})]
 
+    def test_what_is_limited_already_is_left(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        done: list[Any] = []
+        self._host(monkeypatch, done, {"jupyterlab.service": [6, 6]})
+        looked = incident.Incident("memory_leak", folder=folder)
+        looked.undo["limited"] = ["jupyterlab.service"]
+        memory_leak.begin(looked, {"memory_bytes": 5_000_000, "watch_seconds": 0})
+        assert done == []
+        assert looked.seen == ["jupyterlab.service takes 6 MB; it is limited already."]
+
     def test_nothing_leaks(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         done: list[Any] = []
         self._host(monkeypatch, done, {"jupyterlab.service": [4, 4]})

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         told: Json = options.command(options)
-    except (IncidentError, ReleaseError) as error:
+    except (IncidentError, ReleaseError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print(json.dumps(told, ensure_ascii=False) if options.json else text(told))

@@ -27,9 +27,11 @@ def begin(incident: Incident, options: Json) -> None:
     found = host.processes()
     now = host.memory(found)
     for unit, size in sorted(now.items(), key=lambda one: -one[1]):
-        if size <= limit or unit in incident.undo.get("limited", []):
+        if size <= limit:
             continue
-        if unit in _SERVICES:
+        if unit in incident.undo.get("limited", []):
+            incident.see(f"{unit} takes {readable(size)}; it is limited already.")
+        elif unit in _SERVICES:
             incident.see(f"{unit} takes {readable(size)}, more than {readable(limit)}.", wrong=True)
             _collect(incident, unit, found)
             _restart(incident, unit, limit)
@@ -39,9 +41,9 @@ def begin(incident: Incident, options: Json) -> None:
             incident.wrong = True
             _collect(incident, unit, found)
             _limit(incident, unit, {"MemoryMax": str(int(size * _ROOM))})
-    if not incident.wrong:
+    if not incident.seen:
         incident.see(f"no service takes more than {readable(limit)}, and no kernel that does is growing.")
-    elif not incident.check:
+    elif incident.wrong and not incident.check:
         _watch(incident, options["watch_seconds"])
 
 
