@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -95,6 +96,14 @@ def server(host: Host) -> Server:
     return Server.of(host)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep the other host's checks out of a module that changes all hosts, which it says by ``alone = True``."""
+    with (PROJECT / "build" / "checks.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if getattr(request.module, "alone", False) else fcntl.LOCK_SH)
+        yield
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run a module that names its hosts on these alone, which ``--hosts`` would not."""
     left_out = [
@@ -107,6 +116,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+    # Last, when the other worker has least left to do.
+    items.sort(key=lambda item: getattr(getattr(item, "module", None), "alone", False))
 
 
 class ByHost(LoadScopeScheduling):  # type: ignore[misc]

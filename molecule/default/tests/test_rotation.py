@@ -9,6 +9,10 @@ import httpx
 from conftest import CREDENTIALS, Server, address, ansible_playbook, event, eventually
 from testinfra.host import Host
 
+# A password is that of all hosts.
+alone = True
+testinfra_hosts = ["ssh://debian13"]
+
 
 class Poster(threading.Thread):
     """Posts events, one after the other, with the token that is in credentials/ at the moment."""
