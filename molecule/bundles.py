@@ -22,7 +22,12 @@ sys.path.insert(0, str(PROJECT / "roles" / "bundle" / "files"))
 
 from server_digest import server_digest  # noqa: E402
 
-SCHEMA = int(re.findall(r"(?m)^SCHEMA_VERSION = (\d+)$", _SCHEMA.read_text())[0])
+
+def _schema(text: str) -> int:
+    return int(re.findall(r"(?m)^SCHEMA_VERSION = (\d+)$", text)[0])
+
+
+SCHEMA = _schema(_SCHEMA.read_text())
 
 # From the text of a file in a wheel to another text, or the text of a file that it does not have yet.
 Change = Callable[[str], str] | str
@@ -53,6 +58,9 @@ def variant(
     manifest = read_manifest(target)
     manifest["version"] = version or manifest["version"]
     for (application, distribution), files in changes.items():
+        for pattern, change in files.items():
+            if callable(change) and re.fullmatch(pattern, "event_server/store/schema.py"):
+                manifest["schemas"]["event-server"]["version"] = _schema(change(_SCHEMA.read_text()))
         told = manifest["applications"][application]
         for archive in told["archives"].values():
             path = target / archive["file"]
