@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import bundles
@@ -106,8 +105,12 @@ def test_a_host_that_loses_its_power_in_a_step(
         [*command, *options], cwd=PROJECT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        host.check_output(f"for i in $(seq 6000); do pgrep --full -- '{begins}' && break; sleep 0.02; done")
-        time.sleep(0.4)
+        # In brackets, so that the shell that looks does not find itself; stopped, because a power cut takes a while.
+        look = f"pgrep --full -- '[{begins[0]}]{begins[1:]}'"
+        host.check_output(
+            f"for i in $(seq 6000); do test -e {STATE}/in-progress.json && {look} && break; sleep 0.02; done; "
+            f"sleep 0.3; kill -STOP $({look})"
+        )
         with restarted(server, host):
             succeeded(ansible_playbook("molecule/shared/power_cut.yml", "--limit", server.name))
     finally:
