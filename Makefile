@@ -93,6 +93,7 @@ integration: test-packages ## The extension on the oldest and the newest Jupyter
 molecule: root test-packages sandbox-packages ## Molecule scenarios, on hosts made for them
 	molecule test --no-command-borders
 	molecule test --no-command-borders -s incidents
+	molecule test --no-command-borders -s care
 
 .PHONY: test-faults
 test-faults: tools build-packages ## 500 kills of the event server under load on each store, and other faults of 20 s
