@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, BrowserType, Locator, Page, expect
+from conftest import Server
+from playwright.sync_api import BrowserContext, BrowserType, Locator, Page, expect, sync_playwright
 
 # JupyterLab reads its configuration from the page; %s is a function that changes it first.
 _CONFIGURE = """
@@ -47,6 +50,14 @@ def launch(chromium: BrowserType, home: Path, *arguments: str, **options: Any) -
         env={"HOME": str(home), "LANG": "ja_JP.UTF-8"},
         **options,
     )
+
+
+@contextmanager
+def browse(server: Server, home: Path, **options: Any) -> Iterator[Page]:
+    """A page of a browser that trusts a host, with a profile in an empty home."""
+    trust_authority(home, server.authority)
+    with sync_playwright() as playwright, launch(playwright.chromium, home, base_url=server.url, **options) as context:
+        yield context.pages[0]
 
 
 def configure(page: Page, change: str) -> None:

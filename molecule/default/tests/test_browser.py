@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Server, ansible_playbook, eventually
-from lab import HELP, create_notebook, launch, log_in, open_notebook, put, run_cell, trust_authority
-from playwright.sync_api import Page, expect, sync_playwright
+from lab import HELP, browse, create_notebook, log_in, open_notebook, put, run_cell
+from playwright.sync_api import Page, expect
 
 STUDENT = "student001@example.com"
 STATUS = '[data-testid="cell-monitor-status"]'
@@ -18,11 +18,8 @@ STATUS = '[data-testid="cell-monitor-status"]'
 @pytest.fixture
 def page(server: Server, tmp_path: Path) -> Iterator[Page]:
     """A page of a fresh browser profile."""
-    trust_authority(tmp_path, server.authority)
-    with sync_playwright() as playwright:
-        context = launch(playwright.chromium, tmp_path, base_url=server.url)
-        yield context.pages[0]
-        context.close()
+    with browse(server, tmp_path) as page:
+        yield page
 
 
 def test_a_wrong_password_is_refused(page: Page) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Server, address, event
-from lab import launch, trust_authority
-from playwright.sync_api import Page, expect, sync_playwright
+from lab import browse
+from playwright.sync_api import Page, expect
 
 HELP = ".attention.help li"
 STUCK = ".attention.significant_error li"
@@ -20,19 +19,10 @@ HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title
 @pytest.fixture(scope="module")
 def page(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page of a fresh browser profile, for all checks: a login stays."""
-    home: Path = tmp_path_factory.mktemp("instructor")
-    trust_authority(home, server.authority)
-    with sync_playwright() as playwright:
-        context = launch(
-            playwright.chromium,
-            home,
-            base_url=server.url,
-            locale="ja-JP",
-            timezone_id="Asia/Tokyo",
-            viewport={"width": 1920, "height": 1080},
-        )
-        yield context.pages[0]
-        context.close()
+    home = tmp_path_factory.mktemp("instructor")
+    viewport = {"width": 1920, "height": 1080}
+    with browse(server, home, locale="ja-JP", timezone_id="Asia/Tokyo", viewport=viewport) as page:
+        yield page
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from conftest import Server, eventually
-from lab import create_notebook, launch, log_in, open_notebook, run_cell, trust_authority
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from lab import browse, create_notebook, log_in, open_notebook, run_cell
+from playwright.sync_api import Locator, Page, expect
 from testinfra.host import Host
 
 testinfra_hosts = ["ssh://debian12"]
@@ -36,13 +36,10 @@ OUTAGE_SECONDS = 60
 @pytest.fixture
 def page(server: Server, tmp_path: Path) -> Iterator[Page]:
     """JupyterLab in a browser."""
-    trust_authority(tmp_path, server.authority)
-    with sync_playwright() as playwright:
-        context = launch(playwright.chromium, tmp_path, base_url=server.url)
-        log_in(context.pages[0], server.password)
-        context.pages[0].wait_for_url("**/lab*")
-        yield context.pages[0]
-        context.close()
+    with browse(server, tmp_path) as page:
+        log_in(page, server.password)
+        page.wait_for_url("**/lab*")
+        yield page
 
 
 # The kernel of the notebook that the page shows.

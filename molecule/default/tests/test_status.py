@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from conftest import CREDENTIALS, Server, eventually
-from lab import launch, trust_authority
-from playwright.sync_api import Page, expect, sync_playwright
+from lab import browse
+from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 # The host of the inventory's group `monitoring`.
@@ -22,22 +21,16 @@ EXPOSURE = 1.5
 @pytest.fixture(scope="module")
 def page(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The page, as a browser shows it that has logged in."""
-    home: Path = tmp_path_factory.mktemp("administrator")
-    trust_authority(home, server.authority)
-    with sync_playwright() as playwright:
-        context = launch(
-            playwright.chromium,
-            home,
-            base_url=server.url,
-            locale="ja-JP",
-            timezone_id="Asia/Tokyo",
-            viewport={"width": 1440, "height": 1000},
-            http_credentials={"username": "administrator", "password": PASSWORD.read_text().strip()},
-        )
-        page = context.pages[0]
+    with browse(
+        server,
+        tmp_path_factory.mktemp("administrator"),
+        locale="ja-JP",
+        timezone_id="Asia/Tokyo",
+        viewport={"width": 1440, "height": 1000},
+        http_credentials={"username": "administrator", "password": PASSWORD.read_text().strip()},
+    ) as page:
         page.goto("/status/")
         yield page
-        context.close()
 
 
 def test_the_page_and_prometheus_are_for_the_administrator_alone(server: Server) -> None:
