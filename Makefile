@@ -80,7 +80,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 
 .PHONY: unit
 unit: tools build-packages .venv/bin/promtool $(FRONT_ENDS:=/node_modules) ## Unit tests
-	pytest tests/unit
+	pytest --numprocesses=2 --dist=worksteal tests/unit
 	PYTHONPATH=roles/quality_gates/files python -m quality_gates test
 	cd files/systemd-kernels && pytest
 	cd files/event-server/dashboard && jlpm test
