@@ -94,6 +94,7 @@ molecule: root test-packages sandbox-packages ## Molecule scenarios, on hosts ma
 	molecule test --no-command-borders
 	molecule test --no-command-borders -s incidents
 	molecule test --no-command-borders -s care
+	molecule test --no-command-borders -s restore
 
 .PHONY: test-faults
 test-faults: tools build-packages ## 500 kills of the event server under load on each store, and other faults of 20 s
