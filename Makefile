@@ -90,11 +90,12 @@ integration: test-packages ## The extension on the oldest and the newest Jupyter
 	pytest tests/integration
 
 .PHONY: molecule
-molecule: root test-packages sandbox-packages ## Molecule scenarios, on hosts made for them
+molecule: root test-packages sandbox-packages ## The Molecule scenario `default`, on hosts made for it
 	molecule test --no-command-borders
-	molecule test --no-command-borders -s incidents
-	molecule test --no-command-borders -s care
-	molecule test --no-command-borders -s restore
+
+.PHONY: scenarios
+scenarios: root test-packages sandbox-packages ## The other scenarios, one after another, which takes half an hour
+	for name in incidents care restore; do molecule test --no-command-borders -s $$name; done
 
 .PHONY: test-faults
 test-faults: tools build-packages ## 500 kills of the event server under load on each store, and other faults of 20 s
