@@ -8,7 +8,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +28,7 @@ from cell_monitor_incident import (
     status,
 )
 from cell_monitor_release import systemd
+from loopback import Request, serve
 
 PROJECT = Path(__file__).parents[2]
 OPENSSL = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -339,26 +339,14 @@ def server() -> Iterator[tuple[str, dict[str, Any]]]:
         "spool": {"accepting": True, "depth": 0, "oldest_age_seconds": None},
     }
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(200 if "cell-monitor" in self.path else says["health"], {"spool": says["spool"]})
+    def answer(request: Request) -> tuple[int, bytes]:
+        if request.method == "POST":
+            return says["events"] if request.headers["Authorization"] == "Bearer token" else 401, b"{}"
+        healthy = json.dumps({"spool": says["spool"]}).encode()
+        return 200 if "cell-monitor" in request.path else says["health"], healthy
 
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self._answer(says["events"] if self.headers["Authorization"] == "Bearer token" else 401, {})
-
-        def _answer(self, code: int, content: Any) -> None:
-            self.send_response(code)
-            self.end_headers()
-            self.wfile.write(json.dumps(content).encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_port}/api/v1/events", says
-        listening.shutdown()
+    with serve(answer) as address:
+        yield f"{address}/api/v1/events", says
 
 
 class TestConnectivity:

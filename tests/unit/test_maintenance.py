@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from cell_monitor_maintenance import (
 )
 from cell_monitor_maintenance.config import Config, MaintenanceError
 from cell_monitor_maintenance.findings import Check, UncheckedError, guarded
+from loopback import Request, serve
 
 TODAY = date(2026, 6, 30)
 
@@ -237,20 +237,12 @@ def server(answer: bytes, status: int = 200) -> Iterator[tuple[str, list[bytes]]
     """An HTTP server on loopback that always answers the same; what it was sent is in the list."""
     got: list[bytes] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(answer)
+    def take(request: Request) -> tuple[int, bytes]:
+        got.append(request.body)
+        return status, answer
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}", got
-        http.shutdown()
+    with serve(take) as address:
+        yield address, got
 
 
 class TestAdvisories:

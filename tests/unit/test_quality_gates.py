@@ -3,16 +3,15 @@
 import argparse
 import json
 import subprocess
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 import yaml
+from loopback import Request, serve
 from quality_gates import audits
 from quality_gates.__main__ import measurements
 from quality_gates.changelog import changelog_updated
@@ -225,25 +224,16 @@ class TestNpmAudit:
     def advisories(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         state: dict[str, Any] = {"status": 200, "answer": {}}
 
-        class Registry(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                state["path"] = self.path
-                state["asked"] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(state["status"])
-                self.end_headers()
-                self.wfile.write(json.dumps(state["answer"]).encode())
+        def answer(request: Request) -> tuple[int, bytes]:
+            state["path"] = request.path
+            state["asked"] = json.loads(request.body)
+            return state["status"], json.dumps(state["answer"]).encode()
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("YARN_NPM_REGISTRY_SERVER", f"http://127.0.0.1:{server.server_port}")
         (project.extension / "package.json").write_text(json.dumps(MANIFEST))
         (project.extension / "yarn.lock").write_text(yaml.safe_dump(LOCK))
-        yield state
-        server.shutdown()
-        server.server_close()
+        with serve(answer) as address:
+            monkeypatch.setenv("YARN_NPM_REGISTRY_SERVER", address)
+            yield state
 
     def test_asks_about_every_locked_version(self, project: Project, advisories: dict[str, Any]) -> None:
         assert audits.npm_vulnerabilities(project).value == 0

@@ -198,11 +198,20 @@ def test_the_timers_services(host: Host, lost: Lost) -> None:
         assert time.time() - told["ended"] < 120, told
 
 
-def test_wrong_input_changes_nothing(server: Server, host: Host, lost: Lost) -> None:
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("restore_part=everything", "value of backup_restore_part must be one of: all, store, notebooks"),
+        ("restore_snapshot=ffffffff", "restore_snapshot is ffffffff, which no snapshots of debian12"),
+        ("restore_at=yesterday", "restore_at is yesterday; allowed is a time such as 2026-04-01T10:30"),
+        ("restore_at=2020-01-01T10:30", "has no snapshot of debian12 from before restore_at 2020-01-01"),
+        ("restore_part=notebooks restore_path=../spool", "restore_path is ../spool"),
+    ],
+)
+def test_wrong_input_changes_nothing(server: Server, host: Host, lost: Lost, options: str, sentence: str) -> None:
     assert lost
     count = host.check_output("cell-monitor-backup list | wc -l")
-    done = ansible_playbook("playbooks/restore.yml", "--limit", server.name, "-e", "restore_snapshot=ffffffff")
+    done = ansible_playbook("playbooks/restore.yml", "--limit", server.name, "-e", options)
     assert done.returncode != 0
-    said = re.sub(r"\s+", " ", done.stdout.replace("''", "'"))
-    assert "restore_snapshot is ffffffff, which no snapshots of debian12" in said
+    assert sentence in re.sub(r"\s+", " ", done.stdout.replace("''", "'"))
     assert host.check_output("cell-monitor-backup list | wc -l") == count
