@@ -23,11 +23,14 @@ $events/bin/pip --quiet install --requirement event-server.txt
 step "npm packages"
 export PATH=$lab/bin:$PATH
 # As npm ci does, which cannot read Yarn's lock.
-rm -rf files/extension/node_modules
-(cd files/extension && jlpm install --immutable)
+for folder in files/extension files/event-server/dashboard; do
+    rm -rf $folder/node_modules
+    (cd $folder && jlpm install --immutable)
+done
 
-step "Front end"
+step "Front ends"
 (cd files/extension && jlpm build:prod)
+(cd files/event-server/dashboard && jlpm build)
 
 step "Extension and event server"
 rm -rf dist
