@@ -73,6 +73,16 @@ class Server:
         context = ssl.create_default_context(cafile=str(self.authority))
         return httpx.Client(base_url=self.url, verify=context, trust_env=False, timeout=30, **options)
 
+    @contextmanager
+    def jupyter(self) -> Iterator[httpx.Client]:
+        """A client of somebody who has logged in to JupyterLab."""
+        with self.client() as client:
+            client.get("/login")
+            answer = client.post("/login", data={"password": self.password, "_xsrf": client.cookies["_xsrf"]})
+            assert answer.status_code == 302
+            client.headers["X-XSRFToken"] = client.cookies["_xsrf"]
+            yield client
+
     def store(self, *events: dict[str, Any]) -> None:
         """Have events stored, as this host's JupyterLab does."""
         with self.client(headers={"Authorization": f"Bearer {self.token}"}) as client:

@@ -26,6 +26,12 @@ def deploy(server: Server, bundle: Path, *options: str) -> subprocess.CompletedP
     return run
 
 
+def deployed(server: Server, bundle: Path) -> Path:
+    """Deploys a bundle that works, and returns it."""
+    succeeded(deploy(server, bundle))
+    return bundle
+
+
 def roll_back(server: Server, *options: str) -> subprocess.CompletedProcess[str]:
     """Returns the host to an earlier release."""
     run: subprocess.CompletedProcess[str] = ansible_playbook("playbooks/rollback.yml", "--limit", server.name, *options)

@@ -8,7 +8,6 @@ import shlex
 import ssl
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -41,20 +40,9 @@ def used(host: Host) -> int:
     return int(host.check_output("df --block-size=1 --output=used /var/log | tail -n 1"))
 
 
-@contextmanager
-def jupyter(server: Server) -> Iterator[httpx.Client]:
-    """Somebody who has logged in to JupyterLab."""
-    with server.client() as client:
-        client.get("/login")
-        answer = client.post("/login", data={"password": server.password, "_xsrf": client.cookies["_xsrf"]})
-        assert answer.status_code == 302
-        client.headers["X-XSRFToken"] = client.cookies["_xsrf"]
-        yield client
-
-
 def test_no_line_is_lost_when_logs_are_rotated(server: Server, host: Host) -> None:
     mark = uuid.uuid4().hex
-    with jupyter(server) as client:
+    with server.jupyter() as client:
         for number in range(LINES):
             # JupyterLab warns of it in its own log, nginx notes it in its.
             assert client.get(f"/api/contents/{mark}-{number}-").status_code == 404
@@ -96,7 +84,7 @@ def test_a_large_file_does_not_wait_for_the_day_to_end(host: Host) -> None:
 
 def test_a_kernel_that_runs_wild_fills_nothing(server: Server, host: Host) -> None:
     before = used(host)
-    with jupyter(server) as client:
+    with server.jupyter() as client:
         kernel = client.post("/api/kernels", json={"name": "python3"}).json()["id"]
         try:
             asyncio.run(_run(server, client, kernel, _STORM))

@@ -13,7 +13,18 @@ from pathlib import Path
 import bundles
 import pytest
 from conftest import Server
-from deploys import COMMAND, THOROUGH, assert_healthy, deploy, deploy_until, refused, roll_back, status, succeeded
+from deploys import (
+    COMMAND,
+    THOROUGH,
+    assert_healthy,
+    deploy,
+    deployed,
+    deploy_until,
+    refused,
+    roll_back,
+    status,
+    succeeded,
+)
 from lesson import Lesson
 from testinfra.host import Host
 
@@ -32,9 +43,7 @@ def offline(host: Host) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def good(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another release than the one that was built, which the host runs."""
-    bundle = bundles.harmless(tmp_path_factory.mktemp("good") / "bundle", "good")
-    succeeded(deploy(server, bundle))
-    return bundle
+    return deployed(server, bundles.harmless(tmp_path_factory.mktemp("good") / "bundle", "good"))
 
 
 @pytest.fixture(scope="module")

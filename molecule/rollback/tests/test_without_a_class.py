@@ -8,8 +8,8 @@ from pathlib import Path
 
 import bundles
 import pytest
-from conftest import PROJECT, Server, address, ansible_playbook, environment, event, restarted
-from deploys import THOROUGH, assert_healthy, deploy, refused, roll_back, status, succeeded
+from conftest import PROJECT, Server, address, ansible_playbook, environment, event, eventually, restarted
+from deploys import THOROUGH, assert_healthy, deploy, deployed, refused, roll_back, status, succeeded
 from testinfra.host import Host
 
 testinfra_hosts = ["ssh://debian13"]
@@ -20,16 +20,13 @@ STATE = "/var/lib/cell-monitor-release"
 @pytest.fixture(scope="module")
 def good(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another release than the one that was built, which the host runs."""
-    bundle = bundles.harmless(tmp_path_factory.mktemp("good") / "bundle", "good")
-    succeeded(deploy(server, bundle))
-    return bundle
+    return deployed(server, bundles.harmless(tmp_path_factory.mktemp("good") / "bundle", "good"))
 
 
 @pytest.fixture(scope="module")
 def other(server: Server, good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A third one, which the host has returned from, and so has installed."""
-    bundle = bundles.harmless(tmp_path_factory.mktemp("other") / "bundle", "other")
-    succeeded(deploy(server, bundle))
+    bundle = deployed(server, bundles.harmless(tmp_path_factory.mktemp("other") / "bundle", "other"))
     succeeded(roll_back(server, "-e", f"release={bundles.read_manifest(good)['bundle']}"))
     return bundle
 
@@ -78,6 +75,24 @@ def test_a_database_that_the_release_cannot_read(server: Server, host: Host, goo
     assert server.student(before) is not None
     assert server.student(after) is None
     assert host.file("/root/events-kept.sqlite3").size > 0
+
+
+def test_kernels_that_are_to_survive_from_now_on(server: Server, host: Host, good: Path) -> None:
+    """Those that the server itself runs end with it once more; the next ones do not."""
+    look = "systemctl list-units --plain --no-legend 'jupyter-kernel@*'"
+    succeeded(deploy(server, good, "-e", "jupyterlab_kernels_survive_restart=false"))
+    with server.jupyter() as client:
+        assert client.post("/api/kernels", json={"name": "python3"}).status_code == 201
+    assert not host.check_output(look)
+    succeeded(deploy(server, good))
+    assert_healthy(server, host, good)
+    with server.jupyter() as client:
+        assert client.get("/api/kernels").json() == []
+        kernel = client.post("/api/kernels", json={"name": "python3"}).json()["id"]
+        assert kernel in host.check_output(look)
+        host.check_output("systemctl restart jupyterlab")
+        eventually(lambda: client.get("/api/kernels").status_code, lambda code: code == 200)
+        assert client.delete(f"/api/kernels/{kernel}").status_code == 204
 
 
 # What begins a step on the host, and which playbook has it done.

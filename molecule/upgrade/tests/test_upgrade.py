@@ -8,7 +8,7 @@ from pathlib import Path
 import bundles
 import pytest
 from conftest import Server, address, event
-from deploys import assert_healthy, deploy, roll_back, succeeded
+from deploys import assert_healthy, deploy, deployed, roll_back, succeeded
 from lesson import Lesson
 from testinfra.host import Host
 
@@ -21,8 +21,7 @@ STUDENT = address("earlier")
 @pytest.fixture(scope="module")
 def earlier(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The earlier version, which the host runs."""
-    bundle = bundles.older(tmp_path_factory.mktemp("earlier") / "bundle")
-    succeeded(deploy(server, bundle))
+    bundle = deployed(server, bundles.older(tmp_path_factory.mktemp("earlier") / "bundle"))
     server.store(event(STUDENT))
     return bundle
 
