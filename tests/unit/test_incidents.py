@@ -34,6 +34,8 @@ PROJECT = Path(__file__).parents[2]
 OPENSSL = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 OPENSSL += ["-days", "9", "-subj", "/CN=a"]
 PLAYBOOKS = PROJECT / "playbooks" / "incidents"
+ROLES = PROJECT / "roles"
+ROLE_NAMES = ("incident", "monitoring", "web_proxy")
 
 
 @pytest.fixture
@@ -64,6 +66,18 @@ class TestAgreement:
                 assert set(named[1].split(", ")) == wanted, kind
             else:
                 assert named[1].startswith("none; ")
+
+    def test_a_host_sees_what_its_alerts_see(self) -> None:
+        roles = {name: yaml.safe_load((ROLES / name / "defaults/main.yml").read_text()) for name in ROLE_NAMES}
+        found = {}
+        for name, value in roles["incident"].items():
+            if told := re.fullmatch(r"{{ (\w+) \| default\((\S+)\) }}", str(value)):
+                role = max((role for role in ROLE_NAMES if told[1].startswith(role)), key=len)
+                assert float(told[2]) == roles[role][told[1]], name
+                found[name.removeprefix("incident_")] = float(told[2])
+        assert found == {name: cli.OPTIONS[name] for name in found}
+        others = {name: roles["incident"][f"incident_{name}"] for name in set(cli.OPTIONS) - set(found)}
+        assert others == {name: cli.OPTIONS[name] for name in others}
 
     def test_each_playbook_handles_its_own_kind(self) -> None:
         for path in PLAYBOOKS.glob("*.yml"):
@@ -132,6 +146,22 @@ class TestRecord:
         assert cli.main(arguments) == 0
         told = json.loads(capsys.readouterr().out)
         assert (told["changed"], told["steps"]) == (False, ["rotated"])
+
+    def test_the_end_is_written_down_when_the_last_thing_is_taken_back(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(cli._HANDLERS, "slow_class", (lambda *_: None, lambda told, _: told.do("took it back.")))
+        begun = incident.Incident("slow_class", folder=folder)
+        begun.do("limited something")
+        begun.save()
+        command = ["--folder", str(folder), "--json"]
+        for _ in range(2):
+            assert cli.main([*command, "end", "slow_class", "--keep-open"]) == 0
+            assert json.loads(capsys.readouterr().out)["state"] == "open"
+        assert cli.main([*command, "note", "slow_class", "notice", "took the notice back.", "--close"]) == 0
+        assert json.loads(capsys.readouterr().out)["state"] == "over"
+        (record,) = incident.records(folder)
+        assert [one["what"] for one in record["done"]][-2:] == ["took it back.", "took the notice back."]
 
     def test_the_end_of_what_is_not_open(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(["--folder", str(folder), "end", "memory_leak"]) == 0

@@ -30,9 +30,13 @@ _HANDLERS: dict[str, tuple[_Handler, _Handler]] = {
     "slow_class": (slow_class.begin, slow_class.end),
     "suspected_intrusion": (intrusion.begin, intrusion.end),
 }
+# As the role has them, for who is logged in on the host; a playbook brings those of the inventory.
 OPTIONS: Json = {
     "memory_bytes": 500_000_000,
     "disk_ratio": 0.9,
+    "spool_age_seconds": 300,
+    "backup_age_hours": 26,
+    "certificate_days": 21,
     "watch_seconds": 10,
     "drain_seconds": 300,
     "https_port": 443,
@@ -56,7 +60,7 @@ def _handle(options: argparse.Namespace) -> Json:
     """Begins or ends an incident."""
     incident = Incident(options.kind, options.who, check=options.check, folder=options.folder)
     begin, end = _HANDLERS[options.kind]
-    settings = OPTIONS | (json.load(sys.stdin) if options.settings else {})
+    settings = _settings(options)
     if options.verb == "begin":
         begin(incident, settings)
         return incident.told(changed=incident.save())
@@ -64,7 +68,11 @@ def _handle(options: argparse.Namespace) -> Json:
         incident.see(f"no incident of the kind {options.kind} is open.")
         return incident.told(changed=False)
     end(incident, settings)
-    return incident.told(changed=incident.save(over=True))
+    return incident.told(changed=incident.save(over=not options.keep_open))
+
+
+def _settings(options: argparse.Namespace) -> Json:
+    return OPTIONS | (json.load(sys.stdin) if options.settings else {})
 
 
 def _note(options: argparse.Namespace) -> Json:
@@ -74,7 +82,7 @@ def _note(options: argparse.Namespace) -> Json:
     if options.step not in steps:
         steps.append(options.step)
         incident.do(options.sentence)
-    return incident.told(changed=incident.save())
+    return incident.told(changed=incident.save(over=options.close))
 
 
 def _list(options: argparse.Namespace) -> Json:
@@ -82,7 +90,7 @@ def _list(options: argparse.Namespace) -> Json:
 
 
 def _status(options: argparse.Namespace) -> Json:
-    return status.look(OPTIONS, options.folder, options.name)
+    return status.look(_settings(options), options.folder, options.name)
 
 
 def text(told: Json) -> str:
@@ -103,21 +111,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the records (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    settings: Json = {"action": "store_true", "help": "read settings, as JSON, from standard input"}
     for verb, help_ in (("begin", "look, do what helps, and write it down"), ("end", "take back what was done")):
         handle = commands.add_parser(verb, help=help_, description=help_)
         handle.add_argument("kind", choices=SEVERITIES)
         handle.add_argument("--who", default="", help="for the record")
         handle.add_argument("--check", action="store_true", help="change nothing, and say what would be done")
-        handle.add_argument("--settings", action="store_true", help="read settings, as JSON, from standard input")
+        handle.add_argument("--settings", **settings)
+        if verb == "end":
+            handle.add_argument("--keep-open", action="store_true", help="leave the record for a note to close")
         handle.set_defaults(command=_handle, verb=verb)
     note = commands.add_parser("note", help="add to the record what was done elsewhere")
     note.add_argument("kind", choices=SEVERITIES)
     note.add_argument("step")
     note.add_argument("sentence")
     note.add_argument("--who", default="", help="for the record")
+    note.add_argument("--close", action="store_true", help="close the record")
     note.set_defaults(command=_note)
     whole = commands.add_parser("status", help="say what is wrong, since when, what changed last, and what helps")
     whole.add_argument("--name", default="", help="of this host in the inventory")
+    whole.add_argument("--settings", **settings)
     whole.set_defaults(command=_status)
     commands.add_parser("list", help="list the incidents").set_defaults(command=_list)
     return parser

@@ -24,12 +24,14 @@ PLAYBOOKS = {
     "ProxyDown": "playbooks/incidents/service_crash_loop.yml",
     "JupyterLabDown": "playbooks/incidents/service_crash_loop.yml",
     "EventServerDown": "playbooks/incidents/service_crash_loop.yml",
+    "PostgresqlDown": "playbooks/incidents/server_connectivity.yml",
     "ResponseSlow": "playbooks/incidents/slow_class.yml",
     "ErrorsMany": "playbooks/incidents/service_crash_loop.yml",
     "MemoryHigh": "playbooks/incidents/memory_leak.yml",
     "KernelKilledForMemory": "playbooks/incidents/memory_leak.yml",
     "DiskFull": "playbooks/incidents/disk_full.yml",
     "StoreNearlyFull": "playbooks/incidents/disk_full.yml",
+    "PostgresqlConnectionsMany": "playbooks/status.yml",
     "SpoolGrowing": "playbooks/incidents/server_connectivity.yml",
     "SpoolOld": "playbooks/incidents/server_connectivity.yml",
     "SpoolFull": "playbooks/incidents/server_connectivity.yml",
@@ -53,7 +55,6 @@ PLAYBOOKS = {
 _PROMETHEUS = "http://127.0.0.1:9090/prometheus/api/v1/alerts"
 _SECONDS = 2
 _SERVICES = {"event-server": "EventServerDown", "jupyterlab": "JupyterLabDown", "nginx": "ProxyDown"}
-_SPOOL_SECONDS, _BACKUP_HOURS, _DAYS = 300, 26, 21
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,10 @@ def _direct(told: Json, options: Json) -> list[Finding]:
     for unit, size in host.memory(host.processes()).items():
         if f"{unit.removesuffix('.service')}" in _SERVICES and size > options["memory_bytes"]:
             found.append(Finding("MemoryHigh", f"{unit} takes {host.readable(size)}.", None))
-    return [*found, *_spool(), *_certificate(), *_backup()]
+    return [*found, *_spool(options), *_certificate(options), *_backup(options)]
 
 
-def _spool() -> list[Finding]:
+def _spool(options: Json) -> list[Finding]:
     try:
         told = connectivity.way().waiting()
     except IncidentError:
@@ -165,24 +166,24 @@ def _spool() -> list[Finding]:
     if not told["accepting"]:
         return [Finding("SpoolFull", "the spool takes no more events.", None)]
     age = told["oldest_age_seconds"] or 0
-    if age > _SPOOL_SECONDS:
+    if age > options["spool_age_seconds"]:
         return [Finding("SpoolOld", f"{told['depth']} events wait here.", time.time() - age)]
     return []
 
 
-def _certificate() -> list[Finding]:
+def _certificate(options: Json) -> list[Finding]:
     if not certificate.FILE.exists():
         return []
     days = certificate.days_left(certificate.FILE.read_text(encoding="ascii"))
-    if days >= _DAYS:
+    if days >= options["certificate_days"]:
         return []
     return [Finding("CertificateExpiring", f"the certificate ends in {days:.0f} days.", None)]
 
 
-def _backup() -> list[Finding]:
+def _backup(options: Json) -> list[Finding]:
     jobs = {row["job"]: row for row in table.rows(FOLDER.parent)}
     last = (jobs.get("backup") or {}).get("last_success")
-    if last and time.time() - last > _BACKUP_HOURS * 3600:
+    if last and time.time() - last > options["backup_age_hours"] * 3600:
         return [Finding("BackupOld", "no backup was made since then.", last)]
     return []
 
