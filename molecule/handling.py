@@ -19,6 +19,15 @@ def playbook(name: str, *options: str, limit: str = "debian12") -> str:
     return succeeded(ansible_playbook(f"playbooks/incidents/{name}.yml", "--limit", limit, *options))
 
 
+def dry_run(host: Host, name: str, *options: str) -> str:
+    """Run it so that it changes nothing; returns what it said."""
+    before = host.check_output(f"{COMMAND} --json list")
+    said = playbook(name, "--check", *options)
+    assert "(nothing was changed)" in said
+    assert host.check_output(f"{COMMAND} --json list") == before
+    return said
+
+
 def take_back(name: str, *options: str, limit: str = "debian12") -> str:
     """Run its inverse."""
     return playbook(name, "-e", "incident_state=absent", *options, limit=limit)

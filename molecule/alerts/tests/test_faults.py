@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import ipaddress
 import json
 import re
@@ -10,8 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 import httpx
@@ -29,10 +33,12 @@ SLACK = 3 * INTERVAL + 300 * FACTOR + 120 * FACTOR + 15
 
 @dataclass
 class Heard:
-    """What the receiver was told, with the time in seconds of the monotonic clock."""
+    """What the receivers were told, with the time in seconds of the monotonic clock."""
 
     told: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     watchdog: list[float] = field(default_factory=list)
+    slack: list[dict[str, Any]] = field(default_factory=list)
+    mails: list[EmailMessage] = field(default_factory=list)
 
     def of(self, alert: str, instance: str, status: str, since: float) -> tuple[float, dict[str, Any]] | None:
         """The first notification of an alert after a time."""
@@ -49,8 +55,8 @@ class Heard:
 
 
 @pytest.fixture(scope="module")
-def receiver(server: Server) -> Iterator[tuple[Heard, str]]:
-    """A webhook on this machine's end of the hosts' network, and its address."""
+def receiver(server: Server) -> Iterator[tuple[Heard, str, str]]:
+    """A webhook and a mail server on this machine's end of the hosts' network, and their addresses."""
     heard = Heard()
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,6 +64,8 @@ def receiver(server: Server) -> Iterator[tuple[Heard, str]]:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path == "/watchdog":
                 heard.watchdog.append(time.monotonic())
+            elif self.path == "/slack":
+                heard.slack.append(content)
             else:
                 heard.told += [(time.monotonic(), alert) for alert in content["alerts"]]
             self.send_response(200)
@@ -66,11 +74,27 @@ def receiver(server: Server) -> Iterator[tuple[Heard, str]]:
         def log_message(self, *_: object) -> None:
             pass
 
+    class MailHandler(StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 mail\r\n")
+            for line in self.rfile:
+                verb = line[:4].upper()
+                if verb == b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    lines = iter(self.rfile.readline, b".\r\n")
+                    text = b"".join(one.removeprefix(b".") for one in lines)
+                    heard.mails.append(email.message_from_bytes(text, policy=email.policy.default))
+                self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 mail\r\n")
+                if verb == b"QUIT":
+                    return
+
     here = str(ipaddress.ip_network(f"{server.address}/24", strict=False)[1])
-    with ThreadingHTTPServer((here, 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield heard, f"http://{here}:{listening.server_port}"
-        listening.shutdown()
+    with ThreadingHTTPServer((here, 0), Handler) as web, ThreadingTCPServer((here, 0), MailHandler) as mail:
+        for listening in (web, mail):
+            threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield heard, f"http://{here}:{web.server_port}", f"{here}:{mail.server_address[1]}"
+        for listening in (web, mail):
+            listening.shutdown()
 
 
 @dataclass(frozen=True)
@@ -159,9 +183,9 @@ def kills() -> int:
 
 
 @pytest.fixture(scope="module")
-def story(server: Server, host: Host, receiver: tuple[Heard, str]) -> Story:
+def story(server: Server, host: Host, receiver: tuple[Heard, str, str]) -> Story:
     """Break everything, side by side, and mend it again."""
-    heard, url = receiver
+    heard, url, mail = receiver
     everything = ["proxy", "event_server", "jupyterlab"]
     absent = str(ipaddress.ip_address(server.address) + 100)
     settings = {
@@ -170,6 +194,12 @@ def story(server: Server, host: Host, receiver: tuple[Heard, str]) -> Story:
         "monitoring_class_hours": [],
         "monitoring_webhook_urls": [f"{url}/alerts"],
         "monitoring_watchdog_url": f"{url}/watchdog",
+        "monitoring_slack_url": f"{url}/slack",
+        "monitoring_slack_channel": "#servers",
+        "monitoring_mail_to": ["admin@example.jp", "office@example.jp"],
+        "monitoring_mail_from": "class@example.jp",
+        "monitoring_mail_server": mail,
+        "monitoring_mail_tls": False,
         "monitoring_backup_age_hours": 360 * FACTOR / 3600,
         "monitoring_targets": [
             {"name": server.name, "address": server.address, "has": everything},
@@ -297,16 +327,32 @@ def test_it_says_what_students_notice_and_where_to_read_on(story: Story, server:
     assert said["description_ja"] in page.text
 
 
+def test_mail_and_slack_say_so_too(story: Story, receiver: tuple[Heard, str, str]) -> None:
+    heard = receiver[0]
+    said = story.said["JupyterLabDown"]["annotations"]
+    mails = {str(mail["Subject"]).strip(): mail for mail in heard.mails}
+    assert {f"[発生] {said['summary_ja']}", f"[解消] {said['summary_ja']}"} <= set(mails)
+    mail = mails[f"[発生] {said['summary_ja']}"]
+    assert (mail["From"], mail["To"]) == ("class@example.jp", "admin@example.jp, office@example.jp")
+    body = mail.get_body(("plain",))
+    assert body is not None
+    messages = {one["attachments"][0]["title"].strip(): one for one in heard.slack}
+    message = messages[f"[発生] {said['summary_ja']}"]
+    assert message["channel"] == "#servers"
+    for text in (body.get_content(), message["attachments"][0]["text"]):
+        assert all(said[name] in text for name in ("summary", "description_ja", "description", "runbook_url"))
+
+
 @pytest.mark.usefixtures("story")
-def test_a_host_that_is_down_says_so_once(receiver: tuple[Heard, str]) -> None:
-    heard, _ = receiver
+def test_a_host_that_is_down_says_so_once(receiver: tuple[Heard, str, str]) -> None:
+    heard = receiver[0]
     assert {alert["labels"]["alertname"] for _, alert in heard.told if alert["labels"].get("instance") == "absent"} == {
         "HostDown"
     }
 
 
 @pytest.mark.usefixtures("story")
-def test_the_dead_mans_switch_is_held(receiver: tuple[Heard, str]) -> None:
-    heard, _ = receiver
+def test_the_dead_mans_switch_is_held(receiver: tuple[Heard, str, str]) -> None:
+    heard = receiver[0]
     assert len(heard.watchdog) >= 3
     assert max(after - before for before, after in zip(heard.watchdog, heard.watchdog[1:], strict=False)) < 60

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Server, address, ansible_playbook, event, eventually
+from conftest import CREDENTIALS, Server, address, ansible_playbook, event, eventually
 from testinfra.host import Host
 
 testinfra_hosts = ["ssh://debian13"]
@@ -38,6 +39,7 @@ def password(host: Host, server: Server, tmp_path_factory: pytest.TempPathFactor
     deploy(server, variables)
     yield password
     deploy(server)
+    assert not host.service("prometheus-postgres-exporter").is_running
     host.check_output("systemctl disable --now --quiet postgresql")
 
 
@@ -90,9 +92,28 @@ def test_a_database_that_is_away_comes_back(server: Server, host: Host) -> None:
         assert post(server, address("away")) == (503, True)
         with server.client() as client:
             assert client.get("/health").status_code == 503
+        assert figures(server)["pg_up"] == "0"
     finally:
         host.check_output("systemctl start postgresql")
     eventually(lambda: post(server, address("back"))[0], lambda status: status == 202)
+    assert figures(server)["pg_up"] == "1"
+
+
+@pytest.mark.usefixtures("password")
+def test_the_monitoring_sees_it(server: Server) -> None:
+    told = eventually(lambda: figures(server), lambda told: told["pg_up"] == "1")
+    assert float(told["pg_database_size_bytes"]) > 1_000_000
+    assert float(told["pg_settings_max_connections"]) >= float(told["pg_stat_database_numbackends"]) > 0
+
+
+def figures(server: Server) -> dict[str, str]:
+    """What Prometheus is told of the database through the proxy."""
+    login = "prometheus", (CREDENTIALS / "monitoring_password").read_text().strip()
+    with server.client(auth=login) as client:
+        answer = client.get("/monitoring/postgresql")
+    answer.raise_for_status()
+    found = re.findall(r'(?m)^(\w+)(?:{[^}]*datname="events"[^}]*}|{[^d}]*})? (\S+)$', answer.text)
+    return dict(found)
 
 
 @pytest.mark.usefixtures("password")

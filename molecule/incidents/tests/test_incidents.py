@@ -6,13 +6,15 @@ from __future__ import annotations
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 
+import bundles
 import httpx
 import pytest
 from certificates import expire
 from conftest import CREDENTIALS, Server, address, ansible_playbook, eventually
-from deploys import succeeded
-from handling import RECORDS, changed, collect, kernels, playbook, record, shown, stored, take_back, wrong
+from deploys import deploy, status, succeeded
+from handling import RECORDS, changed, collect, dry_run, kernels, playbook, record, shown, stored, take_back, wrong
 from lab import create_notebook, open_notebook, run_cell
 from lesson import Lesson
 from playwright.sync_api import Page, expect
@@ -33,6 +35,15 @@ def burn():
 for _ in range(4):
     multiprocessing.Process(target=burn, daemon=True).start()
 print('burning')
+"""
+# An event server that works until somebody breaks it.
+FRAIL = """
+import pathlib
+_serve = serve
+def serve(*given):
+    if pathlib.Path("/run/broken").exists():
+        raise SystemExit(3)
+    return _serve(*given)
 """
 
 
@@ -67,7 +78,7 @@ def test_memory_leak(host: Host, lesson: Lesson) -> None:
     hog = "import time; kept = bytearray(400_000_000); time.sleep(3600)"
     host.check_output("setsid bash -c %s >/dev/null 2>&1 </dev/null &", f"{join}; exec python3 -c '{hog}'")
     eventually(lambda: int(shown(host, unit, "MemoryCurrent") or 0), lambda used: used > 200_000_000, seconds=30)
-    said = playbook("memory_leak", *settings, "--check")
+    said = dry_run(host, "memory_leak", *settings)
     assert "would be done restarted jupyterlab.service." in said
     assert shown(host, "jupyterlab.service", "NRestarts") == "0"
     assert not host.file(RECORDS).exists
@@ -96,6 +107,8 @@ def test_memory_leak(host: Host, lesson: Lesson) -> None:
 def test_slow_class(host: Host, lesson: Lesson) -> None:
     page, unit = another(lesson, host, BURN)
     time.sleep(1)
+    assert f"would be done bounded {unit}" in dry_run(host, "slow_class")
+    assert shown(host, unit, "CPUQuotaPerSecUSec") == "infinity"
     playbook("slow_class")
     told = record(host, "slow_class")
     assert "the processors are what is slow" in told["seen"]
@@ -113,6 +126,9 @@ def test_server_connectivity(server: Server, host: Host, lesson: Lesson) -> None
     host.check_output("systemctl stop event-server.socket event-server.service")
     assert wrong(host)["EventServerDown"] == "playbooks/incidents/service_crash_loop.yml"
     waiting = collect(server, address("waits"))
+    notice = host.file("/etc/jupyterlab/notice.json").content_string
+    assert "would be done left events to the spool" in dry_run(host, "server_connectivity")
+    assert host.file("/etc/jupyterlab/notice.json").content_string == notice
     said = playbook("server_connectivity")
     assert "it breaks at the event server's units: event-server.socket is inactive" in said
     assert "このサーバーに保存され" in host.file("/etc/jupyterlab/notice.json").content_string
@@ -140,6 +156,8 @@ def test_service_crash_loop(server: Server, host: Host, lesson: Lesson) -> None:
     host.check_output("echo 'port = [' >> /etc/event-server/config.toml; systemctl stop nginx")
     host.run("systemctl restart event-server.service")
     assert {"EventServerDown", "ProxyDown"} <= set(wrong(host))
+    assert "would be done put the files of generation" in dry_run(host, "service_crash_loop")
+    assert shown(host, "nginx", "ActiveState") == "inactive"
     playbook("service_crash_loop")
     told = record(host, "service_crash_loop")
     assert "/etc/event-server/config.toml was changed." in told["seen"]
@@ -152,9 +170,44 @@ def test_service_crash_loop(server: Server, host: Host, lesson: Lesson) -> None:
     lesson.check()
 
 
+def test_a_release_that_crashes_later(server: Server, host: Host, lesson: Lesson, tmp_path: Path) -> None:
+    good = bundles.read_manifest()["applications"]["event-server"]["release"]
+    frail = bundles.variant(
+        tmp_path / "bundle", {bundles.EVENT_SERVER: {r"event_server/server\.py": lambda text: text + FRAIL}}
+    )
+    release = bundles.read_manifest(frail)["applications"]["event-server"]["release"]
+    succeeded(deploy(server, frail))
+    host.check_output("touch /run/broken")
+    host.run("systemctl restart event-server.service")
+    eventually(lambda: shown(host, "event-server.service", "ActiveState"), lambda state: state == "failed")
+    sent = collect(server, address("crashes"))
+    assert "would be done started it anew; if that does not help, returned to" in dry_run(host, "service_crash_loop")
+    playbook("service_crash_loop")
+    told = record(host, "service_crash_loop")
+    assert "event-server.service was given up" in told["seen"]
+    assert "returned to" in told["done"]
+    assert running(server) == good
+    eventually(lambda: stored(host, sent), bool, seconds=60)
+    assert changed(playbook("service_crash_loop")) == 0
+    lesson.check()
+    host.check_output("rm /run/broken")
+    take_back("service_crash_loop")
+    assert running(server) == release
+    assert status(host)["drift"] == []
+    lesson.check()
+
+
+def running(server: Server) -> str:
+    """The event server's release that answers."""
+    with server.client() as client:
+        return str(client.get("/health").json()["release"])
+
+
 def test_certificate_expired(server: Server, host: Host, lesson: Lesson) -> None:
     expire(server, host)
     eventually(lambda: believed(server), lambda good: not good)
+    assert "it ended 1 days ago" in dry_run(host, "certificate_expired")
+    assert not believed(server)
     assert wrong(host)["CertificateExpiring"] == "playbooks/incidents/certificate_expired.yml"
     playbook("certificate_expired")
     told = record(host, "certificate_expired")
@@ -181,6 +234,8 @@ def test_disk_full(host: Host, lesson: Lesson) -> None:
     host.check_output(f"fallocate --length {size // 10}M {package}")
     host.check_output(f"fallocate --length {free - size // 10 - size // 20}M {homework}")
     assert wrong(host)["DiskFull"] == "playbooks/incidents/disk_full.yml"
+    assert "would be done removed the packages" in dry_run(host, "disk_full")
+    assert host.file(package).exists
     said = playbook("disk_full")
     assert "left to do" not in said
     told = record(host, "disk_full")
