@@ -59,7 +59,7 @@ lint: tools $(FRONT_ENDS:=/node_modules) ## Linters and type checkers
 	uv lock --check --quiet
 	ruff check
 	ruff format --check
-	mypy plugins/filter tests/unit
+	mypy plugins tests/unit
 	mypy tests/integration
 	mypy molecule benchmarks
 	mypy --package quality_gates

@@ -1,4 +1,4 @@
-"""The module that writes the monitoring's files, as Ansible runs it on a host."""
+"""The module that writes a host's files, as Ansible runs it on a host."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ MINE = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.get
 def run(*options: str, **arguments: Any) -> Any:
     """Result of the module on this machine."""
     told = subprocess.run(
-        ["ansible", "localhost", "-m", "monitoring_services", "-a", json.dumps(arguments), *options],
+        ["ansible", "localhost", "-m", "host_files", "-a", json.dumps(arguments), *options],
         cwd=PROJECT,
         env=os.environ
         | {
-            "ANSIBLE_LIBRARY": str(PROJECT / "roles" / "monitoring" / "library"),
             "ANSIBLE_STDOUT_CALLBACK": "json",
             "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
         },
@@ -42,6 +41,26 @@ def test_files_are_written_once_and_removed(tmp_path: Path) -> None:
     assert not run(files=[wanted])["changed"]
     assert run(files=[wanted | {"content": None}])["changed"]
     assert not path.exists()
+
+
+def test_folders_are_made_first(tmp_path: Path) -> None:
+    folder = tmp_path / "above" / "secrets"
+    folders = [{"path": str(folder), "mode": "0700"} | MINE]
+    files = [{"path": str(folder / "key"), "content": "key"} | MINE]
+    assert run("--check", folders=folders, files=files)["written"] == [str(folder), str(folder / "key")]
+    assert not folder.exists()
+    assert run(folders=folders, files=files)["changed"]
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert not run(folders=folders, files=files)["changed"]
+    folder.chmod(0o755)
+    assert run(folders=folders, files=files)["written"] == [str(folder)]
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_check_has_room_to_write(tmp_path: Path) -> None:
+    check = ["sh", "-c", 'sed s/good/better/ "$0" >"$1" && grep better "$1"', "%s", "%t"]
+    assert run(files=[{"path": str(tmp_path / "file"), "content": "good\n", "validate": check} | MINE])["changed"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_where_one_is_refused_none_is_written(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""An Ansible module that writes the files of services and has them run with these."""
+"""An Ansible module that writes many files of a host in one go, and has services run with these."""
 
 from __future__ import annotations
 
@@ -16,17 +16,24 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
-module: monitoring_services
-short_description: Write the files of systemd services and have them run with these
+module: host_files
+short_description: Write the files of services and have them run with these
 description:
-  - Writes many files in one go, where a task for each would take seconds.
+  - Writes many files in one go, where C(ansible.builtin.template) takes half a second for each that is there already.
+  - Has systemd read its files again where one of them was written.
   - A service that does not run, or was started before its files were written, is started, restarted or reloaded; so the
     run after an interrupted one does what was left.
 options:
+  folders:
+    description: Folders that are to be there, before the files.
+    type: list
+    elements: dict
+    default: []
   files:
     description:
       - What is to be there. C(content) is null for what is to be away.
-      - C(validate) is a command that is given the new file in the place of C(%s); where it fails, nothing is changed.
+      - C(validate) is a command that is given the new file in the place of C(%s), and in the place of C(%t) a file of
+        its own to write to; where it fails, no file is changed.
     type: list
     elements: dict
     default: []
@@ -52,7 +59,7 @@ author: Cell Monitor project
 
 EXAMPLES = r"""
 - name: Run Prometheus
-  monitoring_services:
+  host_files:
     files:
       - path: /etc/prometheus/prometheus.yml
         content: "{{ lookup('ansible.builtin.template', 'prometheus.yml.j2') }}"
@@ -64,7 +71,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 written:
-  description: The files that were written, or would be.
+  description: The files and folders that were written, or would be.
   type: list
   elements: str
   returned: always
@@ -76,6 +83,29 @@ services:
 """
 
 UNITS = "/etc/systemd/system/"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder as it is to be."""
+
+    path: str
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0755"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is."""
+        path = Path(self.path)
+        return path.is_dir() and has(path, self.owner, self.group, self.mode)
+
+    def make(self) -> None:
+        """Makes it so."""
+        path = Path(self.path)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chown(path, pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid)
+        path.chmod(int(self.mode, 8))
 
 
 @dataclass(frozen=True)
@@ -103,18 +133,21 @@ def read(path: str) -> bytes | None:
         return None
 
 
+def has(path: Path, owner: str, group: str, mode: str) -> bool:
+    """Whether a path belongs to whom it is to, with these permissions."""
+    found = path.stat()
+    try:
+        wanted = (pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid, int(mode, 8))
+    except KeyError:
+        return False
+    return (found.st_uid, found.st_gid, found.st_mode & 0o7777) == wanted
+
+
 def same(file: File) -> bool:
     """Whether a file is as it is to be."""
     if read(file.path) != file.bytes:
         return False
-    if file.bytes is None:
-        return True
-    found = Path(file.path).stat()
-    try:
-        wanted = (pwd.getpwnam(file.owner).pw_uid, grp.getgrnam(file.group).gr_gid, int(file.mode, 8))
-    except KeyError:
-        return False
-    return (found.st_uid, found.st_gid, found.st_mode & 0o7777) == wanted
+    return file.bytes is None or has(Path(file.path), file.owner, file.group, file.mode)
 
 
 def write(module: AnsibleModule, files: list[File]) -> None:
@@ -135,8 +168,9 @@ def write(module: AnsibleModule, files: list[File]) -> None:
         fresh.append((file, name))
     for file, name in fresh:
         if file.validate:
-            command = [part.replace("%s", name) for part in file.validate]
-            status, out, err = module.run_command(command)
+            with tempfile.NamedTemporaryFile() as scratch:
+                command = [part.replace("%s", name).replace("%t", scratch.name) for part in file.validate]
+                status, out, err = module.run_command(command)
             if status:
                 told = (out + err).strip().replace(name, file.path)
                 module.fail_json(msg=f"{file.path} is not accepted by {command[0]}, nothing was changed: {told}")
@@ -145,6 +179,17 @@ def write(module: AnsibleModule, files: list[File]) -> None:
     for file in files:
         if file.bytes is None:
             Path(file.path).unlink()
+
+
+def units(files: list[File]) -> list[str]:
+    """Units that systemd may have loaded from these files; of a template it has only instances."""
+    names = {file.path.removeprefix(UNITS).split("/")[0] for file in files if file.path.startswith(UNITS)}
+    return sorted(name.removesuffix(".d") for name in names if "@." not in name)
+
+
+def are_unread(module: AnsibleModule, names: list[str]) -> bool:
+    """Whether a run that was cut off has written what systemd has not read."""
+    return bool(names) and "yes" in run(module, "show", "--property=NeedDaemonReload", "--value", *names).split()
 
 
 def show(module: AnsibleModule, unit: str) -> dict[str, str]:
@@ -191,10 +236,13 @@ def run(module: AnsibleModule, *arguments: str) -> str:
 
 def main() -> None:
     """Does it."""
-    attributes: dict[str, Any] = {
+    owned: dict[str, Any] = {
         "path": {"type": "path", "required": True},
         "owner": {"type": "str", "default": "root"},
         "group": {"type": "str", "default": "root"},
+    }
+    attributes: dict[str, Any] = {
+        **owned,
         "mode": {"type": "str", "default": "0644"},
         "validate": {"type": "list", "elements": "str", "default": []},
     }
@@ -206,6 +254,7 @@ def main() -> None:
     lists: dict[str, Any] = {"type": "list", "elements": "dict", "default": []}
     module = AnsibleModule(
         argument_spec={
+            "folders": {**lists, "options": {**owned, "mode": {"type": "str", "default": "0755"}}},
             "files": {**lists, "options": {**attributes, "content": {"type": "raw"}}},
             "secrets": {**lists, "options": {**attributes, "content": {"type": "raw", "no_log": True}}},
             "services": {**lists, "options": services},
@@ -216,14 +265,19 @@ def main() -> None:
     shown = {item["path"] for item in module.params["files"]}
     files = [File(**item) for item in module.params["secrets"] + module.params["files"]]
     wrong = [file for file in files if not same(file)]
-    written = [file.path for file in wrong]
+    missing = [folder for folder in (Folder(**item) for item in module.params["folders"]) if not folder.is_there]
+    written = [folder.path for folder in missing] + [file.path for file in wrong]
     diff = [difference(file, shown=file.path in shown) for file in wrong]
     if not module.check_mode:
+        for folder in missing:
+            folder.make()
         write(module, wrong)
-        if any(path.startswith(UNITS) for path in written):
-            run(module, "daemon-reload")
 
     done: list[str] = []
+    if any(path.startswith(UNITS) for path in written) or are_unread(module, units(files)):
+        done.append("daemon-reload")
+        if not module.check_mode:
+            run(module, "daemon-reload")
     for service in module.params["services"]:
         what = need(module, service, written)
         if not what:
