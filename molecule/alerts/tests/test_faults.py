@@ -344,6 +344,12 @@ def test_mail_and_slack_say_so_too(story: Story, receiver: tuple[Heard, str, str
 
 
 @pytest.mark.usefixtures("story")
+def test_addresses_of_receivers_are_in_no_log(host: Host, receiver: tuple[Heard, str, str]) -> None:
+    found = host.run("journalctl --no-pager --output cat | grep --fixed-strings --count -e %s", receiver[1])
+    assert found.stdout.strip() == "0"
+
+
+@pytest.mark.usefixtures("story")
 def test_a_host_that_is_down_says_so_once(receiver: tuple[Heard, str, str]) -> None:
     heard = receiver[0]
     assert {alert["labels"]["alertname"] for _, alert in heard.told if alert["labels"].get("instance") == "absent"} == {
