@@ -21,11 +21,11 @@ from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 LEAK = """import time
-kept = []
+kept = [bytearray(150_000_000)]
 def leak():
     while True:
-        kept.append(bytearray(5_000_000))
-        time.sleep(0.25)
+        kept.append(bytearray(4_000_000))
+        time.sleep(0.5)
 print('leaking')
 """
 BURN = """import multiprocessing
@@ -77,7 +77,7 @@ def test_memory_leak(host: Host, lesson: Lesson) -> None:
     join += "; do [ ! -d $folder ] || echo $BASHPID > $folder/cgroup.procs; done"
     hog = "import time; kept = bytearray(400_000_000); time.sleep(3600)"
     host.check_output("setsid bash -c %s >/dev/null 2>&1 </dev/null &", f"{join}; exec python3 -c '{hog}'")
-    eventually(lambda: int(shown(host, unit, "MemoryCurrent") or 0), lambda used: used > 200_000_000, seconds=30)
+    eventually(lambda: int(shown(host, unit, "MemoryCurrent") or 0), lambda used: used > 210_000_000, seconds=60)
     said = dry_run(host, "memory_leak", *settings)
     assert "would be done restarted jupyterlab.service." in said
     assert shown(host, "jupyterlab.service", "NRestarts") == "0"
@@ -94,7 +94,7 @@ def test_memory_leak(host: Host, lesson: Lesson) -> None:
     assert "leak" in host.file(f"{folder}/{unit}-stacks.txt").content_string, "py-spy has seen nothing"
     assert "Pss:" in host.file(f"{folder}/{unit}-smaps.txt").content_string
     # The leaking one alone ends, at its limit.
-    eventually(lambda: shown(host, unit, "MainPID"), lambda pid: pid == "0", seconds=30)
+    eventually(lambda: shown(host, unit, "MainPID"), lambda pid: pid == "0", seconds=60)
     lesson.check()
     page.close()
     assert "left to do" not in playbook("memory_leak", *settings)
