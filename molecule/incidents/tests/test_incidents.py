@@ -126,9 +126,9 @@ def test_server_connectivity(server: Server, host: Host, lesson: Lesson) -> None
     host.check_output("systemctl stop event-server.socket event-server.service")
     assert wrong(host)["EventServerDown"] == "playbooks/incidents/service_crash_loop.yml"
     waiting = collect(server, address("waits"))
-    notice = host.file("/etc/jupyterlab/notice.json").content_string
+    notice = host.run("cat /etc/jupyterlab/notice.json").stdout
     assert "would be done left events to the spool" in dry_run(host, "server_connectivity")
-    assert host.file("/etc/jupyterlab/notice.json").content_string == notice
+    assert host.run("cat /etc/jupyterlab/notice.json").stdout == notice
     said = playbook("server_connectivity")
     assert "it breaks at the event server's units: event-server.socket is inactive" in said
     assert "このサーバーに保存され" in host.file("/etc/jupyterlab/notice.json").content_string
