@@ -19,7 +19,6 @@ from deploys import (
     assert_healthy,
     deploy,
     deploy_until,
-    deployed,
     refused,
     roll_back,
     status,
@@ -41,15 +40,9 @@ def offline(host: Host) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def good(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another release than the one that was built, which the host runs."""
-    return deployed(server, bundles.harmless(tmp_path_factory.mktemp("good") / "bundle", "good"))
-
-
-@pytest.fixture(scope="module")
-def lesson(server: Server, host: Host, good: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lesson]:
+def lesson(server: Server, host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lesson]:
     """A class, from the first release to the last."""
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, bundles.BUILT)
     with Lesson(server, host, tmp_path_factory.mktemp("lesson")) as lesson:
         yield lesson
 
@@ -62,14 +55,14 @@ def undisturbed(lesson: Lesson) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", bundles.FAULTS)
-def test_a_release_that_does_not_work(server: Server, host: Host, good: Path, tmp_path: Path, fault: str) -> None:
+def test_a_release_that_does_not_work(server: Server, host: Host, tmp_path: Path, fault: str) -> None:
     bad = bundles.variant(tmp_path / "bundle", bundles.FAULTS[fault])
     application = next(iter(bundles.FAULTS[fault]))[0]
     release = bundles.read_manifest(bad)["applications"][application]["release"]
     said = refused(deploy(server, bad))
     assert f"release {release}" in said
     assert "the host runs" in said
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, bundles.BUILT)
     folder = host.file(f"/var/lib/cell-monitor-release/failed/{release}")
     assert "journal.txt" in folder.listdir()
     told = status(host)
@@ -79,19 +72,19 @@ def test_a_release_that_does_not_work(server: Server, host: Host, good: Path, tm
     if fault == "exits at start":
         assert f"release {release} of {application} failed here at" in refused(deploy(server, bad))
         assert "does not work" in refused(deploy(server, bad, "-e", "release_force=true"))
-        assert_healthy(server, host, good)
+        assert_healthy(server, host, bundles.BUILT)
 
 
-def test_a_broken_wheel(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
+def test_a_broken_wheel(server: Server, host: Host, tmp_path: Path) -> None:
     bad = bundles.harmless(tmp_path / "bundle", "broken")
     bundles.break_wheel(bad, "jupyterlab")
     pid = host.check_output("systemctl show event-server --property=MainPID")
     assert "jupyterlab of release_bundle" in refused(deploy(server, bad))
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, bundles.BUILT)
     assert host.check_output("systemctl show event-server --property=MainPID") == pid
 
 
-def test_a_disk_that_fills_up_during_the_installation(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_during_the_installation(server: Server, host: Host, tmp_path: Path) -> None:
     bad = bundles.harmless(tmp_path / "bundle", "large")
     release = bundles.read_manifest(bad)["applications"]["jupyterlab"]["release"]
     staging = f"/opt/jupyterlab/releases/.{release}"
@@ -101,14 +94,15 @@ def test_a_disk_that_fills_up_during_the_installation(server: Server, host: Host
         assert "No space left on device" in refused(deploy(server, bad))
     finally:
         host.check_output(f"umount {staging}")
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, bundles.BUILT)
 
 
-def test_a_controller_that_is_killed_after_each_task(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
+def test_a_controller_that_is_killed_after_each_task(server: Server, host: Host, tmp_path: Path) -> None:
     """Each run is killed a stride later than the one before, until one is not."""
     other = bundles.harmless(tmp_path / "bundle", "killed")
     releases = {
-        bundles.read_manifest(bundle)["applications"]["event-server"]["release"]: bundle for bundle in (good, other)
+        bundles.read_manifest(bundle)["applications"]["event-server"]["release"]: bundle
+        for bundle in (bundles.BUILT, other)
     }
     stride = 1 if THOROUGH else 80
     tasks = random.randint(1, stride)
@@ -125,17 +119,17 @@ def test_a_controller_that_is_killed_after_each_task(server: Server, host: Host,
     assert (told["verb"], told["result"]) == ("deploy", "done")
 
 
-def test_back_and_forward_again(server: Server, host: Host, good: Path) -> None:
+def test_back_and_forward_again(server: Server, host: Host) -> None:
     """By what the host tells of itself: the controller has no bundle of these releases."""
     other = status(host)["current"]["bundle"]
     listed = succeeded(roll_back(server, "-e", "list=true"))
-    name = bundles.read_manifest(good)["bundle"]
+    name = bundles.read_manifest(bundles.BUILT)["bundle"]
     assert re.search(rf"{name} \S+ possible", listed), listed
     assert re.search(rf"{other} \S+ current", listed), listed
     assert "release is 9.9.9; allowed are the generations that" in refused(roll_back(server, "-e", "release=9.9.9"))
     said = succeeded(roll_back(server, "-e", "why=practice"))
     assert re.search(rf"before: {other}, .*now: +{name}, .*event-server \d+\.\d s", said), said
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, bundles.BUILT)
     told = status(host)["history"][-1]
     assert (told["verb"], told["result"], told["why"]) == ("rollback", "done", "practice")
     assert told["who"]
@@ -143,24 +137,26 @@ def test_back_and_forward_again(server: Server, host: Host, good: Path) -> None:
     succeeded(roll_back(server, "-e", f"release={other}"))
     assert status(host)["current"]["bundle"] == other
     succeeded(
-        roll_back(server, "-e", f"release={bundles.read_manifest(good)['applications']['jupyterlab']['release']}")
+        roll_back(
+            server, "-e", f"release={bundles.read_manifest(bundles.BUILT)['applications']['jupyterlab']['release']}"
+        )
     )
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, bundles.BUILT)
 
 
-def test_the_front_end_is_switched_without_a_restart(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
+def test_the_front_end_is_switched_without_a_restart(server: Server, host: Host, tmp_path: Path) -> None:
     pid = host.check_output("systemctl show jupyterlab --property=MainPID")
-    other = bundles.front_end(tmp_path / "bundle", "new", good)
+    other = bundles.front_end(tmp_path / "bundle", "new", bundles.BUILT)
     succeeded(deploy(server, other))
     assert_healthy(server, host, other)
     assert host.check_output("systemctl show jupyterlab --property=MainPID") == pid
     succeeded(roll_back(server))
     assert host.check_output("systemctl show jupyterlab --property=MainPID") == pid
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, bundles.BUILT)
 
 
 @pytest.mark.parametrize("step", ["event-server", "jupyterlab"] if THOROUGH else ["jupyterlab"])
-def test_a_step_that_is_killed_on_the_host(server: Server, host: Host, good: Path, tmp_path: Path, step: str) -> None:
+def test_a_step_that_is_killed_on_the_host(server: Server, host: Host, tmp_path: Path, step: str) -> None:
     """The program that switches dies in the middle; the play returns."""
     other = bundles.harmless(tmp_path / "bundle", f"killed in {step}")
     # Waits for the program to begin, and a moment more: it takes about a second.
@@ -170,5 +166,5 @@ def test_a_step_that_is_killed_on_the_host(server: Server, host: Host, good: Pat
     )
     host.check_output("systemd-run --quiet --collect --unit=killer bash -c %s", killer)
     assert "the host runs" in refused(deploy(server, other))
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, bundles.BUILT)
     assert host.check_output(f"{COMMAND} drift --thorough") == "All is as it was deployed."

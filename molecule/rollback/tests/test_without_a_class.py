@@ -18,27 +18,21 @@ STATE = "/var/lib/cell-monitor-release"
 
 
 @pytest.fixture(scope="module")
-def good(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another release than the one that was built, which the host runs."""
-    return deployed(server, bundles.harmless(tmp_path_factory.mktemp("good") / "bundle", "good"))
-
-
-@pytest.fixture(scope="module")
-def other(server: Server, good: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A third one, which the host has returned from, and so has installed."""
     bundle = deployed(server, bundles.harmless(tmp_path_factory.mktemp("other") / "bundle", "other"))
-    succeeded(roll_back(server, "-e", f"release={bundles.read_manifest(good)['bundle']}"))
+    succeeded(roll_back(server, "-e", f"release={bundles.read_manifest(bundles.BUILT)['bundle']}"))
     return bundle
 
 
-def test_services_that_are_down(server: Server, host: Host, good: Path, other: Path) -> None:
+def test_services_that_are_down(server: Server, host: Host, other: Path) -> None:
     succeeded(roll_back(server, "-e", f"release={bundles.read_manifest(other)['bundle']}"))
     host.check_output("systemctl stop event-server.socket event-server.service jupyterlab.service")
-    succeeded(roll_back(server, "-e", f"release={bundles.read_manifest(good)['bundle']}"))
-    assert_healthy(server, host, good)
+    succeeded(roll_back(server, "-e", f"release={bundles.read_manifest(bundles.BUILT)['bundle']}"))
+    assert_healthy(server, host, bundles.BUILT)
 
 
-def test_what_is_not_as_it_was_deployed_is_named_and_made_so_again(server: Server, host: Host, good: Path) -> None:
+def test_what_is_not_as_it_was_deployed_is_named_and_made_so_again(server: Server, host: Host) -> None:
     path = "/opt/event-server/current/lib/python3*/site-packages/event_server/login.py"
     unit = "/etc/systemd/system/event-server-prune.service"
     host.check_output(f"rm {path} && echo '# by hand' >> {unit}")
@@ -48,12 +42,12 @@ def test_what_is_not_as_it_was_deployed_is_named_and_made_so_again(server: Serve
     shown = succeeded(ansible_playbook("playbooks/status.yml", "--limit", server.name))
     assert "login.py is missing" in shown
     assert "event-server healthy" in shown.replace("  ", " ") or re.search(r"event-server +\S+ +healthy", shown)
-    succeeded(deploy(server, good))
-    assert_healthy(server, host, good)
+    succeeded(deploy(server, bundles.BUILT))
+    assert_healthy(server, host, bundles.BUILT)
     host.check_output(f"ls {path}")
 
 
-def test_a_database_that_the_release_cannot_read(server: Server, host: Host, good: Path, tmp_path: Path) -> None:
+def test_a_database_that_the_release_cannot_read(server: Server, host: Host, tmp_path: Path) -> None:
     newer = bundles.variant(
         tmp_path / "bundle", {bundles.EVENT_SERVER: bundles.newer_schema(readable_from=bundles.SCHEMA + 1)}
     )
@@ -71,21 +65,21 @@ def test_a_database_that_the_release_cannot_read(server: Server, host: Host, goo
     commands = text[text.index("systemctl stop event-server") :].partition("```")[0]
     host.check_output("set -e; " + commands.replace("<copy>", f"$(basename {copy}*)"))
     succeeded(roll_back(server))
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, bundles.BUILT)
     assert server.student(before) is not None
     assert server.student(after) is None
     assert host.file("/root/events-kept.sqlite3").size > 0
 
 
-def test_kernels_that_are_to_survive_from_now_on(server: Server, host: Host, good: Path) -> None:
+def test_kernels_that_are_to_survive_from_now_on(server: Server, host: Host) -> None:
     """Those that the server itself runs end with it once more; the next ones do not."""
     look = "systemctl list-units --plain --no-legend 'jupyter-kernel@*'"
-    succeeded(deploy(server, good, "-e", "jupyterlab_kernels_survive_restart=false"))
+    succeeded(deploy(server, bundles.BUILT, "-e", "jupyterlab_kernels_survive_restart=false"))
     with server.jupyter() as client:
         assert client.post("/api/kernels", json={"name": "python3"}).status_code == 201
     assert not host.check_output(look)
-    succeeded(deploy(server, good))
-    assert_healthy(server, host, good)
+    succeeded(deploy(server, bundles.BUILT))
+    assert_healthy(server, host, bundles.BUILT)
     with server.jupyter() as client:
         assert client.get("/api/kernels").json() == []
         kernel = client.post("/api/kernels", json={"name": "python3"}).json()["id"]
@@ -106,15 +100,15 @@ STEPS = {
 
 @pytest.mark.parametrize("step", STEPS if THOROUGH else ["switch of JupyterLab", "rollback"])
 def test_a_host_that_loses_its_power_in_a_step(
-    server: Server, host: Host, good: Path, other: Path, tmp_path: Path, step: str
+    server: Server, host: Host, other: Path, tmp_path: Path, step: str
 ) -> None:
     """It comes back with a complete release: of a deploy with the one before, of a rollback with the one it was to."""
     begins, playbook = STEPS[step]
     wanted = bundles.harmless(tmp_path / "bundle", step) if step == "installation" else other
     options = ["-e", f"release_bundle={wanted}"]
-    names = {name: bundles.read_manifest(bundle)["bundle"] for name, bundle in (("good", good), ("other", other))}
+    names = [bundles.read_manifest(bundle)["bundle"] for bundle in (bundles.BUILT, other)]
     if step == "rollback":
-        options = ["-e", f"release={names['other']}"]
+        options = ["-e", f"release={names[1]}"]
     command = ["ansible-playbook", "--inventory", "inventories/molecule", playbook, "--limit", server.name]
     run = subprocess.Popen(
         [*command, *options], cwd=PROJECT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -133,6 +127,6 @@ def test_a_host_that_loses_its_power_in_a_step(
         run.wait(60)
     told = status(host)
     assert told["history"][-1]["result"] == "recovered"
-    assert_healthy(server, host, other if step == "rollback" else good)
-    succeeded(roll_back(server, "-e", f"release={names['good']}"))
-    assert_healthy(server, host, good)
+    assert_healthy(server, host, other if step == "rollback" else bundles.BUILT)
+    succeeded(roll_back(server, "-e", f"release={names[0]}"))
+    assert_healthy(server, host, bundles.BUILT)

@@ -29,7 +29,7 @@ def begin(
         backup: the command that makes a backup before the first switch.
 
     Raises:
-        ReleaseError: a release is bad, or cannot work with the database that is there.
+        ReleaseError: a release failed here before.
     """
     settle(state)
     refuse(state, target.parts, is_forced=is_forced)
@@ -59,10 +59,10 @@ def settle(state: State) -> None:
 
 
 def refuse(state: State, parts: Iterable[Part], *, is_forced: bool) -> None:
-    """Refuses releases that cannot be run.
+    """Refuses releases that failed here before.
 
     Raises:
-        ReleaseError: one of them is bad, or cannot read the database.
+        ReleaseError: one of them did.
     """
     bad = state.bad
     for part in parts:
