@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import bundles
 import pytest
 import testinfra
-from conftest import SSH_CONFIG, Server, ansible_playbook
+from conftest import SSH_CONFIG, Server, ansible_playbook, eventually
 from deploys import refused, status, succeeded
 from testinfra.host import Host
 
@@ -60,6 +61,32 @@ def running(hosts: list[Host]) -> list[str]:
         with Server.of(host).client() as client:
             releases.append(client.get("/cell-monitor/health").json()["release"])
     return releases
+
+
+def reached(host: Host) -> bool:
+    """Whether it can be logged in to."""
+    try:
+        return bool(host.run("true").rc == 0)
+    except RuntimeError:
+        return False
+
+
+def test_a_host_that_is_lost_when_it_is_switched(hosts: list[Host], tmp_path: Path) -> None:
+    """The one that was switched before it returns; what was lost is told, and ends by a rollback."""
+    before = running(hosts)
+    bundle = bundles.harmless(tmp_path / "bundle", "lost")
+    # Nobody reaches it, nor is anybody told.
+    cut = (
+        "until pgrep --full -- '--result .* switch [j]upyterlab'; do sleep 0.02; done; "
+        "systemctl stop ssh.socket ssh.service; pkill sshd; sleep 20; systemctl start ssh"
+    )
+    hosts[1].check_output("systemd-run --quiet --collect --unit=cut bash -c %s", cut)
+    said = refused(deploy_to_all(bundle))
+    assert re.search(rf"{HOSTS[1]}: .*remote host.*; it did not return", said), said
+    assert running(hosts[:1]) == before[:1]
+    eventually(lambda: reached(hosts[1]), bool, seconds=60)
+    succeeded(ansible_playbook("playbooks/rollback.yml", "--limit", HOSTS[1]))
+    assert running(hosts) == before
 
 
 def test_hosts_that_are_to_keep_what_fails_on_another(hosts: list[Host], tmp_path: Path) -> None:
