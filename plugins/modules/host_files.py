@@ -261,8 +261,6 @@ def main() -> None:
             "stopped": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
-        # The host's journal would get the arguments, in which Ansible does not find secrets of several lines.
-        no_log=True,
     )
     shown = {item["path"] for item in module.params["files"]}
     files = [File(**item) for item in module.params["secrets"] + module.params["files"]]
