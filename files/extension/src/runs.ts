@@ -26,6 +26,8 @@ type Content = Readonly<Record<string, unknown>>;
 
 /** More than a notebook has cells: only what a kernel never answers is ever forgotten. */
 const MAX_RUNS = 5000;
+/** More outputs than are on their way to a browser at a time. */
+const MAX_KNOWN = 2000;
 
 class Run {
   constructor(
@@ -136,13 +138,45 @@ export class RunLog {
         this._replied(id, run, content, date);
         break;
       default:
-        run.outputs.add(type, content);
+        if (!this._isKnown(message.header.msg_id)) {
+          run.outputs.add(type, content);
+        }
         return;
     }
     // Outputs come by another way than the reply, and may come after it.
-    if (run.hasReply && run.isIdle && this._runs.delete(id)) {
-      this._ended(run.ended(run.error ?? run.outputs.error, false));
+    if (run.hasReply && run.isIdle) {
+      this._finish(id, run);
     }
+  }
+
+  /** A kernel does one run after another: those before it ended too, where a lost connection hid it. */
+  private _finish(id: string, run: Run): void {
+    for (const [earlierId, earlier] of this._runs) {
+      if (earlierId === id) {
+        break;
+      }
+      if (earlier.watch.hasStarted) {
+        if (!earlier.hasReply) {
+          earlier.watch.stop(run.watch.started);
+        }
+        this._runs.delete(earlierId);
+        this._ended(earlier.ended(earlier.error ?? earlier.outputs.error, false));
+      }
+    }
+    this._runs.delete(id);
+    this._ended(run.ended(run.error ?? run.outputs.error, false));
+  }
+
+  /** What was on its way when a connection was lost is sent again on the next one, whether or not it had arrived. */
+  private _isKnown(id: string): boolean {
+    if (this._known.has(id)) {
+      return true;
+    }
+    this._known.add(id);
+    if (this._known.size > MAX_KNOWN) {
+      this._known.delete(this._known.values().next().value!);
+    }
+    return false;
   }
 
   private _replied(id: string, run: Run, content: Content, date: unknown): void {
@@ -160,5 +194,6 @@ export class RunLog {
   }
 
   private readonly _runs = new Map<string, Run>();
+  private readonly _known = new Set<string>();
   private _isUsed = false;
 }

@@ -18,6 +18,11 @@ export class Stopwatch {
     return this._startedHere !== null;
   }
 
+  /** When the kernel began, by its clock, as it told. */
+  get started(): unknown {
+    return this._started;
+  }
+
   /** Takes the date of the first message that tells that the kernel has begun. */
   start(date: unknown): void {
     if (this._startedHere === null) {

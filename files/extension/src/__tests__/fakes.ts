@@ -8,8 +8,8 @@ export class Kernel {
   request(id: string, cellId: string, code: string | undefined = `source of ${cellId}`) {
     this._emit('send', 'execute_request', id, undefined, { code }, { cellId });
     return {
-      recv: (type: string, content: object, second = 0) =>
-        this._emit('recv', type, `${id}-${type}`, id, content, {}, second),
+      recv: (type: string, content: object, second = 0, msg = `${id}-${this._messages++}`) =>
+        this._emit('recv', type, msg, id, content, {}, second),
       run(
         seconds = 1,
         reply: object = { status: 'ok', execution_count: 1 },
@@ -42,6 +42,8 @@ export class Kernel {
     const msg = { header, parent_header: { msg_id: parent }, metadata, content };
     this.anyMessage.emit({ direction, msg });
   }
+
+  private _messages = 0;
 }
 
 /** A view of a notebook. */

@@ -112,6 +112,48 @@ describe('RunLog', () => {
     ]);
   });
 
+  it('ends what a lost connection has hidden the end of, when the kernel has done the next', () => {
+    const { runs, kernel } = follow();
+    const hidden = kernel.request('r1', 'hidden');
+    hidden.recv('status', busy, 10);
+    hidden.recv('stream', stdout('shown'), 11);
+    kernel.request('r2', 'never begun');
+    const next = kernel.request('r3', 'next');
+    next.recv('status', busy, 15);
+    next.recv('status', idle, 16);
+    expect(runs).toEqual([]);
+    next.recv('execute_reply', ok, 17);
+    hidden.recv('execute_reply', ok, 18);
+    hidden.recv('status', idle, 18);
+    expect(runs).toMatchObject([
+      { cellId: 'hidden', result: 'shown', error: null, durationMs: 5000, unfinished: false },
+      { cellId: 'next', durationMs: 2000 }
+    ]);
+  });
+
+  it('takes an output once that comes again on the next connection', () => {
+    const { runs, kernel } = follow();
+    const request = kernel.request('r', 'c');
+    request.run(1, ok, () => {
+      for (const [text, msg] of [
+        ['a\n', 'm1'],
+        ['b\n', 'm2'],
+        ['a\n', 'm1'],
+        ['b\n', 'm2'],
+        ['b\n', 'm3']
+      ] as const) {
+        request.recv('stream', stdout(text), 0, msg);
+      }
+    });
+    const long = kernel.request('long', 'c');
+    long.run(1, ok, () => {
+      for (let i = 0; i < 3000; i++) {
+        long.recv('stream', stdout('x'), 0, `x${i % 2500}`);
+      }
+    });
+    expect(runs).toMatchObject([{ result: 'a\nb\nb' }, { result: 'x'.repeat(3000) }]);
+  });
+
   it('keeps a limited part of the code, and a limited number of runs', () => {
     const { runs, kernel } = follow();
     const [first, last] = ['x'.repeat(MAX_CODE_LENGTH + 1), 'y', 'y'].map((code, i) =>
