@@ -50,8 +50,8 @@ class Student:
         self._playwright = sync_playwright().start()
         self._browser: BrowserContext | None = None
         self._panel: Locator | None = None
-        self._crashed = False
         self._notebook = ""
+        self._before: set[str] = set()
         self.seen: set[str] = set()
         trust_authority(home, server.authority)
 
@@ -61,24 +61,28 @@ class Student:
             panel = self._panel or self._open()
             panel.locator(".jp-CodeCell").first.click(timeout=3000)
             panel.locator('[data-jp-item-name="run"]').click(timeout=3000)
-            self.seen.add(self._shown(panel))
+            token = self._shown(panel)
+            # A browser that is killed as it shows something has not written it down.
+            panel.page.wait_for_timeout(300)
         except (Error, AssertionError):
             self._panel = None
-            if self._crashed:
+            if not self._processes():
                 self._browser = None
-                self._crashed = False
             return False
+        self.seen.add(token)
         self._panel = panel
         return True
 
     def crash(self) -> None:
         """End the browser from another thread: every process of it at once."""
-        self._crashed = True
+        for pid in self._processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _processes(self) -> list[int]:
         profile = str(self._home / "profile")
         found = subprocess.run(["pgrep", "--full", profile], check=False, capture_output=True, text=True).stdout
-        for pid in found.split():
-            with suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+        return [int(pid) for pid in found.split()]
 
     def leave(self) -> None:
         """Close the browser."""
@@ -108,7 +112,8 @@ class Student:
         end = time.monotonic() + 8
         while time.monotonic() < end:
             tokens = re.findall(rf"ran-{self._run}-[0-9a-f]{{32}}", panel.locator(".jp-OutputArea").first.inner_text())
-            if tokens and tokens[0] not in self.seen:
+            if tokens and tokens[0] not in self._before:
+                self._before.add(tokens[0])
                 return str(tokens[0])
             time.sleep(0.02)
         raise AssertionError("the cell has shown nothing")
