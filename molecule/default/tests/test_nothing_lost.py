@@ -52,6 +52,8 @@ class Student:
         self._panel: Locator | None = None
         self._notebook = ""
         self._before: set[str] = set()
+        # Seconds until a page that does not get on is given up.
+        self.patience = 8
         self.seen: set[str] = set()
         trust_authority(home, server.authority)
 
@@ -96,7 +98,7 @@ class Student:
             for lock in self._home.glob("profile/Singleton*"):
                 lock.unlink()
             self._browser = launch(self._playwright.chromium, self._home, base_url=self._server.url)
-            self._browser.set_default_timeout(8000)
+        self._browser.set_default_timeout(1000 * self.patience)
         return self._browser.pages[0]
 
     def _open(self) -> Locator:
@@ -106,10 +108,10 @@ class Student:
             log_in(page, self._server.password)
             page.wait_for_url("**/lab*")
         self._notebook = self._notebook or create_notebook(page, CELL.format(run=self._run))
-        return open_notebook(page, self._notebook, seconds=8)
+        return open_notebook(page, self._notebook, seconds=self.patience)
 
     def _shown(self, panel: Locator) -> str:
-        end = time.monotonic() + 8
+        end = time.monotonic() + self.patience
         while time.monotonic() < end:
             tokens = re.findall(rf"ran-{self._run}-[0-9a-f]{{32}}", panel.locator(".jp-OutputArea").first.inner_text())
             if tokens and tokens[0] not in self._before:
@@ -155,7 +157,8 @@ def test_what_has_run_is_stored_once(server: Server, host: Host, tmp_path: Path)
 
     try:
         # The page that is open sends what an earlier one has left.
-        eventually(student.work, lambda worked: worked, seconds=60)
+        student.patience = 30
+        eventually(student.work, lambda worked: worked, seconds=120)
         eventually(lambda: student.seen - {r.strip() for r in stored()}, lambda missing: not missing, seconds=90)
     finally:
         student.leave()
