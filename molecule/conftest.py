@@ -33,6 +33,8 @@ class Server:
 
     name: str
     address: str
+    # Folder with the secrets of the deploy.
+    credentials: Path = CREDENTIALS
 
     @classmethod
     def of(cls, host: Host) -> Self:
@@ -51,22 +53,22 @@ class Server:
     @property
     def authority(self) -> Path:
         """Certificate of the local certificate authority."""
-        return CREDENTIALS / "tls" / "ca.crt"
+        return self.credentials / "tls" / "ca.crt"
 
     @property
     def password(self) -> str:
         """Password of JupyterLab's login page."""
-        return (CREDENTIALS / "jupyterlab_password").read_text().strip()
+        return (self.credentials / "jupyterlab_password").read_text().strip()
 
     @property
     def token(self) -> str:
         """Token that this host's JupyterLab writes events with."""
-        return (CREDENTIALS / "writers" / self.name).read_text().strip()
+        return (self.credentials / "writers" / self.name).read_text().strip()
 
     @property
     def instructor(self) -> tuple[str, str]:
         """Login of the instructor."""
-        return "instructor", (CREDENTIALS / "instructor_password").read_text().strip()
+        return "instructor", (self.credentials / "instructor_password").read_text().strip()
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client that trusts the local certificate authority and nothing else."""
