@@ -109,6 +109,17 @@ class Fault:
 
 
 AT_WORK = [
+    # The first, because a start of JupyterLab mends what the others break.
+    Fault(
+        "MemoryHigh",
+        300,
+        "mkdir --parents /run/hog /run/systemd/system/jupyterlab.service.d"
+        " && echo 'kept = bytearray(b\"x\") * 600_000_000' >/run/hog/sitecustomize.py"
+        " && printf '[Service]\\nEnvironment=PYTHONPATH=/run/hog\\n' >/run/systemd/system/jupyterlab.service.d/hog.conf"
+        " && systemctl daemon-reload && systemctl restart jupyterlab",
+        "rm --recursive /run/hog /run/systemd/system/jupyterlab.service.d"
+        " && systemctl daemon-reload && systemctl restart jupyterlab",
+    ),
     Fault(
         "KernelKilledForMemory",
         0,
