@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bundles
@@ -71,18 +72,24 @@ def reached(host: Host) -> bool:
         return False
 
 
-def test_a_host_that_is_lost_when_it_is_switched(hosts: list[Host], tmp_path: Path) -> None:
+@pytest.mark.parametrize("switched", [0, 1], ids=["when its turn comes", "when it is switched"])
+def test_a_host_that_is_lost(hosts: list[Host], tmp_path: Path, switched: int) -> None:
     """The one that was switched before it returns; what was lost is told, and ends by a rollback."""
     before = running(hosts)
-    bundle = bundles.harmless(tmp_path / "bundle", "lost")
+    bundle = bundles.harmless(tmp_path / "bundle", f"lost {switched}")
     # Nobody reaches it, nor is anybody told.
-    cut = (
-        "until pgrep --full -- '--result .* switch [j]upyterlab'; do sleep 0.02; done; "
-        "systemctl stop ssh.socket ssh.service; pkill sshd; sleep 20; systemctl start ssh"
-    )
-    hosts[1].check_output("systemd-run --quiet --collect --unit=cut bash -c %s", cut)
-    said = refused(deploy_to_all(bundle))
-    assert re.search(rf"{HOSTS[1]}: .*remote host.*; it did not return", said), said
+    cut = "systemctl stop ssh.socket ssh.service; pkill sshd; sleep 25; systemctl start ssh"
+
+    def lose() -> None:
+        look = "until pgrep --full -- '--result .* switch [j]upyterlab'; do sleep 0.02; done"
+        hosts[switched].check_output("timeout 300 bash -c %s", look)
+        hosts[1].check_output("systemd-run --quiet --collect --unit=cut bash -c %s", cut)
+
+    with ThreadPoolExecutor() as pool:
+        losing = pool.submit(lose)
+        said = refused(deploy_to_all(bundle))
+        losing.result(timeout=10)
+    assert re.search(rf"{HOSTS[1]}: .*; it did not return", said), said
     assert running(hosts[:1]) == before[:1]
     eventually(lambda: reached(hosts[1]), bool, seconds=60)
     succeeded(ansible_playbook("playbooks/rollback.yml", "--limit", HOSTS[1]))
