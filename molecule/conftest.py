@@ -168,6 +168,12 @@ def eventually(look: Callable[[], Any], wanted: Callable[[Any], Any], seconds: f
     return seen
 
 
+def exposure(host: Host, unit: str) -> float:
+    """How much of the host a unit may touch, from 0 to 10, in the opinion of systemd."""
+    report = host.check_output("systemd-analyze security --no-pager %s", unit)
+    return float(report.rpartition("Overall exposure level for")[2].split(":")[1].split()[0])
+
+
 @contextmanager
 def restarted(server: Server, host: Host) -> Iterator[None]:
     """Wait for the host to be started anew in the block, and for its services to answer."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Server, eventually
+from conftest import Server, eventually, exposure
 from lab import browse, create_notebook, log_in, open_notebook, run_cell
 from playwright.sync_api import Locator, Page, expect
 from testinfra.host import Host
@@ -160,8 +160,7 @@ def test_a_kernel_is_confined(page: Page, host: Host) -> None:
     panel = open_notebook(page, create_notebook(page, code))
     run_cell(panel, 0, "False False False False False 1 folder")
     unit = next(iter(units(host)))
-    report = host.check_output("systemd-analyze security --no-pager %s", unit)
-    assert float(report.rpartition("Overall exposure level for")[2].split(":")[1].split()[0]) <= 4.0
+    assert exposure(host, unit) <= 4.0
 
 
 def test_the_server_may_start_nothing_else(host: Host) -> None:

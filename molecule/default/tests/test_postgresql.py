@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import CREDENTIALS, Server, address, ansible_playbook, event, eventually
+from conftest import CREDENTIALS, Server, address, ansible_playbook, event, eventually, exposure
 from testinfra.host import Host
 
 testinfra_hosts = ["ssh://debian13"]
@@ -100,7 +100,8 @@ def test_a_database_that_is_away_comes_back(server: Server, host: Host) -> None:
 
 
 @pytest.mark.usefixtures("password")
-def test_the_monitoring_sees_it(server: Server) -> None:
+def test_the_monitoring_sees_it(server: Server, host: Host) -> None:
+    assert exposure(host, "prometheus-postgres-exporter.service") <= 1.5
     told = eventually(lambda: figures(server), lambda told: told["pg_up"] == "1")
     assert float(told["pg_database_size_bytes"]) > 1_000_000
     assert float(told["pg_settings_max_connections"]) >= float(told["pg_stat_database_numbackends"]) > 0

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import Server, address, event, manifest
+from conftest import Server, address, event, exposure, manifest
 from testinfra.host import Host
 
 EXPOSURE = {"event-server": 1.5, "event-server-prune": 1.5, "jupyterlab": 4.0}
@@ -15,9 +15,7 @@ EXPOSURE = {"event-server": 1.5, "event-server-prune": 1.5, "jupyterlab": 4.0}
 
 @pytest.mark.parametrize("unit", EXPOSURE)
 def test_the_unit_is_confined(host: Host, unit: str) -> None:
-    report = host.check_output("systemd-analyze security --no-pager %s", f"{unit}.service")
-    exposure = float(report.rpartition("Overall exposure level for")[2].split(":")[1].split()[0])
-    assert exposure <= EXPOSURE[unit]
+    assert exposure(host, f"{unit}.service") <= EXPOSURE[unit]
 
 
 def test_the_services_answer_for_the_release_of_the_bundle(server: Server, host: Host) -> None:

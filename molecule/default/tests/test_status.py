@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from conftest import CREDENTIALS, Server, eventually
+from conftest import CREDENTIALS, Server, eventually, exposure
 from lab import browse
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
@@ -105,8 +105,7 @@ def test_the_other_language_stays(page: Page) -> None:
 
 @pytest.mark.parametrize("unit", ["prometheus", "prometheus-alertmanager", "prometheus-node-exporter"])
 def test_the_unit_is_confined(host: Host, unit: str) -> None:
-    report = host.check_output("systemd-analyze security --no-pager %s", f"{unit}.service")
-    assert float(report.rpartition("Overall exposure level for")[2].split(":")[1].split()[0]) <= EXPOSURE
+    assert exposure(host, f"{unit}.service") <= EXPOSURE
 
 
 def test_nobody_on_the_host_silences_an_alert_without_the_password(host: Host) -> None:
