@@ -294,7 +294,8 @@ def repeated(work: Callable[[Server], None], server: Server) -> Iterator[None]:
         while not over.is_set():
             try:
                 work(server)
-            except httpx.HTTPError:
+            # Nobody can log in while JupyterLab is started.
+            except (httpx.HTTPError, KeyError, AssertionError):
                 time.sleep(0.5)
             time.sleep(0.1)
 
