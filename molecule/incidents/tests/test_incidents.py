@@ -82,7 +82,7 @@ def test_memory_leak(host: Host, lesson: Lesson) -> None:
     assert "would be done restarted jupyterlab.service." in said
     assert shown(host, "jupyterlab.service", "NRestarts") == "0"
     assert not host.file(RECORDS).exists
-    begun = shown(host, "jupyterlab.service", "MainPID")
+    begun, leaking = (shown(host, name, "MainPID") for name in ("jupyterlab.service", unit))
     said = playbook("memory_leak", *settings)
     assert "restarted jupyterlab.service" in said
     assert shown(host, "jupyterlab.service", "MainPID") != begun
@@ -93,8 +93,8 @@ def test_memory_leak(host: Host, lesson: Lesson) -> None:
     folder = f"{RECORDS}/{told['id']}"
     assert "leak" in host.file(f"{folder}/{unit}-stacks.txt").content_string, "py-spy has seen nothing"
     assert "Pss:" in host.file(f"{folder}/{unit}-smaps.txt").content_string
-    # The leaking one alone ends, at its limit.
-    eventually(lambda: shown(host, unit, "MainPID"), lambda pid: pid == "0", seconds=60)
+    # The leaking one alone ends, at its limit; JupyterLab may have started another in its place.
+    eventually(lambda: shown(host, unit, "MainPID"), lambda pid: pid != leaking, seconds=60)
     lesson.check()
     page.close()
     assert "left to do" not in playbook("memory_leak", *settings)
