@@ -3,7 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cell_monitor_release import database, evidence, files, gates, releases, switch, systemd
@@ -289,21 +288,15 @@ def put_back(state: State, progress: Progress, generation: Generation, *, beside
 
 
 def _carry_out_all(state: State, due: dict[Part, switch.Need]) -> None:
-    """Does what parts need, of all of them at once: a class waits for the slowest and not for their sum."""
-    seconds: dict[str, float] = {}
+    """Does what parts need, one after another: side by side, JupyterLab would be away for as long as all take."""
     faults: list[GateError] = []
-
-    def carry_out(part: Part) -> None:
+    for part, wanted in due.items():
         started = time.monotonic()
         try:
-            switch.carry_out(part, due[part])
+            switch.carry_out(part, wanted)
         except GateError as error:
             faults.append(error)
-        seconds[part.name] = time.monotonic() - started
-
-    with ThreadPoolExecutor(max(1, len(due))) as pool:
-        list(pool.map(carry_out, due))
-    _note(state, seconds)
+        _note(state, {part.name: time.monotonic() - started})
     if faults:
         raise faults[0]
 
