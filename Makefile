@@ -94,8 +94,8 @@ molecule: root test-packages sandbox-packages ## The Molecule scenario `default`
 	molecule test --no-command-borders
 
 .PHONY: scenarios
-scenarios: root test-packages sandbox-packages ## The other scenarios, one after another, which takes an hour
-	for name in upgrade alerts incidents care restore local; do molecule test --no-command-borders -s $$name; done
+scenarios: root test-packages sandbox-packages ## The other scenarios, one after another, which takes an hour and a half
+	for name in upgrade rollback alerts incidents care restore local; do molecule test --no-command-borders -s $$name; done
 
 .PHONY: test-faults
 test-faults: tools build-packages ## 500 kills of the event server under load on each store, and other faults of 20 s
