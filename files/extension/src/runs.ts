@@ -145,26 +145,24 @@ export class RunLog {
     }
     // Outputs come by another way than the reply, and may come after it.
     if (run.hasReply && run.isIdle) {
-      this._finish(id, run);
+      this._finish(run);
     }
   }
 
   /** A kernel does one run after another: those before it ended too, where a lost connection hid it. */
-  private _finish(id: string, run: Run): void {
-    for (const [earlierId, earlier] of this._runs) {
-      if (earlierId === id) {
-        break;
-      }
-      if (earlier.watch.hasStarted) {
-        if (!earlier.hasReply) {
-          earlier.watch.stop(run.watch.started);
+  private _finish(run: Run): void {
+    for (const [id, done] of this._runs) {
+      if (done === run || done.watch.hasStarted) {
+        if (!done.hasReply) {
+          done.watch.stop(run.watch.started);
         }
-        this._runs.delete(earlierId);
-        this._ended(earlier.ended(earlier.error ?? earlier.outputs.error, false));
+        this._runs.delete(id);
+        this._ended(done.ended(done.error ?? done.outputs.error, false));
+      }
+      if (done === run) {
+        return;
       }
     }
-    this._runs.delete(id);
-    this._ended(run.ended(run.error ?? run.outputs.error, false));
   }
 
   /** What was on its way when a connection was lost is sent again on the next one, whether or not it had arrived. */

@@ -158,7 +158,7 @@ def test_what_has_run_is_stored_once(server: Server, host: Host, tmp_path: Path)
     try:
         # The page that is open sends what an earlier one has left.
         student.patience = 30
-        eventually(student.work, lambda worked: worked, seconds=120)
+        eventually(student.work, lambda worked: worked, seconds=60)
         eventually(lambda: student.seen - {r.strip() for r in stored()}, lambda missing: not missing, seconds=90)
     finally:
         student.leave()

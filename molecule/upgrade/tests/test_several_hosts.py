@@ -89,7 +89,7 @@ def test_a_host_that_is_lost(hosts: list[Host], tmp_path: Path, switched: int) -
         losing = pool.submit(lose)
         said = refused(deploy_to_all(bundle))
         losing.result(timeout=10)
-    assert re.search(rf"{HOSTS[1]}: .*; it did not return", said), said
+    assert re.search(rf"{HOSTS[1]}: .*(remote host|via ssh).*; it did not return", said), said
     assert running(hosts[:1]) == before[:1]
     eventually(lambda: reached(hosts[1]), bool, seconds=60)
     succeeded(ansible_playbook("playbooks/rollback.yml", "--limit", HOSTS[1]))
