@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -93,6 +94,21 @@ def test_the_pointer_shows_a_moment(page: Page) -> None:
 
     # There is none of a moment when the host was starting.
     assert "%" in eventually(point, lambda hint: "debian12" in hint, seconds=90)
+
+
+def test_grafana_is_given_the_same_panels(server: Server, host: Host) -> None:
+    with server.client(auth=("administrator", PASSWORD.read_text().strip())) as client:
+        sections = client.get("/status/panels.json").json()
+    given = json.loads(host.file("/usr/local/share/cell-monitor/grafana/cell-monitor.json").content_string)
+    assert [
+        (panel["title"]["ja"], [(query["expr"], query["legend"]) for query in panel["queries"]])
+        for section in sections
+        for panel in section["panels"]
+    ] == [
+        (panel["title"], [(target["expr"], target["legendFormat"]) for target in panel["targets"]])
+        for panel in given["panels"]
+        if panel["type"] != "row"
+    ]
 
 
 def test_the_other_language_stays(page: Page) -> None:
